@@ -1,0 +1,1 @@
+"""What the build adds to MkDocs: one concern a module, text in and text out."""

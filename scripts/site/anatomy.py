@@ -1,0 +1,99 @@
+"""The order of a page's sections, and how much of each it has to have."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from scripts.site.notes import Heading, Note
+from scripts.site.problems import Problem
+from scripts.site.programme import THEORY_MINIMUM, TICKETS, is_question_page
+
+ID = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*\Z")
+FORMULA_OR_LINK = re.compile(r"\$|\]\(")
+BLOCK = re.compile(r"^\?\?\?\+?[ \t]+(?P<kind>\w+)[ \t]+\"(?P<title>.+)\"[ \t]*$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """What a page of one part consists of: sections in order (id → title), fewest follow-ups and cards."""
+
+    opening: dict[str, str]
+    closing: dict[str, str]
+    follow_ups: int
+    cards: int
+
+
+ANATOMY = {
+    TICKETS: Anatomy(
+        {"answer": "Ответ за минуту", "plan": "План ответа"},
+        {"mistakes": "Частые ошибки", "follow-ups": "Вопросы вдогонку", "cards": "Проверь себя", "sources": "Источники"},
+        follow_ups=8,
+        cards=10,
+    ),
+    THEORY_MINIMUM: Anatomy(
+        {"answer": "Короткий ответ", "formulas": "Формулы"},
+        {"mistakes": "Ловушки", "follow-ups": "Вопросы вдогонку", "cards": "Проверь себя", "sources": "Источники"},
+        follow_ups=4,
+        cards=5,
+    ),
+}
+
+
+def check(notes: dict[str, Note]) -> list[Problem]:
+    problems = []
+    for note in notes.values():
+        problems += _check_headings(note)
+        if is_question_page(note.uri):
+            anatomy = ANATOMY[note.uri.partition("/")[0]]
+            problems += [*_check_sections(note, anatomy), *_check_blocks(note, anatomy)]
+    return problems
+
+
+def _check_headings(note: Note) -> Iterator[Problem]:
+    titles = [heading for heading in note.headings if heading.level == 1]
+    if len(titles) != 1:
+        yield note.problem(titles[-1].line if titles else 1, "A1", f"a page has one title (`# …`), not {len(titles)}")
+    counts = Counter(heading.id for heading in note.headings if heading.id)
+    for heading in note.headings:
+        yield from _check_heading(note, heading, counts)
+
+
+def _check_heading(note: Note, heading: Heading, counts: Counter[str]) -> Iterator[Problem]:
+    if heading.id is None:
+        if heading.level > 1:
+            message = f"the heading «{heading.text}» has no id: add one in Latin letters, as in {{#chain-rule}}"
+            yield note.problem(heading.line, "A3", message)
+    elif not ID.match(heading.id):
+        message = f"the id `{heading.id}` is not lower-case Latin words joined by hyphens: rename it"
+        yield note.problem(heading.line, "A3", message)
+    elif counts[heading.id] > 1:
+        message = f"the id `{heading.id}` stands on {counts[heading.id]} headings of this page: rename this one"
+        yield note.problem(heading.line, "A4", message)
+    if FORMULA_OR_LINK.search(heading.text):
+        yield note.problem(heading.line, "A5", "a heading holds neither formulas nor links: say it in words")
+
+
+def _check_sections(note: Note, anatomy: Anatomy) -> Iterator[Problem]:
+    sections = {heading.id: heading for heading in note.headings if heading.level == 2}
+    for id, title in (anatomy.opening | anatomy.closing).items():
+        if id not in sections:
+            yield note.problem(note.line_with("# "), "A2", f"the section «{title}» is missing: add `## {title} {{#{id}}}`")
+        elif sections[id].text != title:
+            yield note.problem(sections[id].line, "A2", f"the section {{#{id}}} is called «{title}»: rename the heading")
+    order = [id for id in sections if id in anatomy.opening or id in anatomy.closing]
+    wanted = [id for id in (anatomy.opening | anatomy.closing) if id in sections]
+    for id, expected in zip(order, wanted, strict=True):
+        if id != expected:
+            message = f"the section {{#{expected}}} has to come before {{#{id}}}: move it"
+            yield note.problem(sections[id].line, "A2", message)
+            return
+
+
+def _check_blocks(note: Note, anatomy: Anatomy) -> Iterator[Problem]:
+    counts = Counter(match["kind"] for match in BLOCK.finditer(note.without_code))
+    for kind, fewest, id in (("question", anatomy.follow_ups, "follow-ups"), ("card", anatomy.cards, "cards")):
+        if counts[kind] < fewest:
+            line = next((heading.line for heading in note.headings if heading.id == id), 1)
+            message = f'{counts[kind]} blocks `??? {kind} "…"`, but a page has at least {fewest}: write more'
+            yield note.problem(line, "A6", message)

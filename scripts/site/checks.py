@@ -1,0 +1,36 @@
+"""Everything that is checked before anything is built. `python -m scripts.site.checks` runs it alone, in a second."""
+
+import sys
+from pathlib import Path
+
+from scripts.site import anatomy, figures, links, listing, notes, programme, snippets
+from scripts.site.listing import Listing
+from scripts.site.problems import ContentError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def read_content(root: Path) -> Listing:
+    """Read and check the whole content; raises ContentError with all problems at once."""
+    docs = root / "docs"
+    found = notes.read_notes(docs)
+    questions = programme.load(root)
+    plans = listing.load_plans(root)
+    problems = [
+        *programme.check(questions, found),
+        *anatomy.check(found),
+        *links.check(found, questions, docs),
+        *figures.check(found, root),
+        *snippets.check(found, root),
+        *listing.check(found, plans, questions),
+    ]
+    if problems:
+        raise ContentError(problems)
+    return Listing(questions, found, plans)
+
+
+if __name__ == "__main__":
+    try:
+        read_content(ROOT)
+    except ContentError as error:
+        sys.exit(str(error))

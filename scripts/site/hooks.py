@@ -1,0 +1,105 @@
+"""The thin layer that plugs the modules of scripts/site into MkDocs. No decisions are made here."""
+
+import logging
+import sys
+from pathlib import Path
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.exceptions import PluginError
+from mkdocs.plugins import event_priority
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+from mkdocs.utils import CountHandler
+
+ROOT = Path(__file__).resolve().parents[2]
+# MkDocs loads a hook by its path, so the repository is not on the module path yet.
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))
+
+from scripts.site import checks, figures, formulas, links, navigation, search, staging  # noqa: E402
+from scripts.site.listing import Listing  # noqa: E402
+from scripts.site.problems import ContentError, Problem  # noqa: E402
+from scripts.site.programme import is_question_page  # noqa: E402
+
+CACHE = ROOT / ".cache/formulas.sqlite"
+
+
+class Build:
+    """What one build knows; made anew by each `on_config`."""
+
+    def __init__(self, root: Path, site: Path):
+        self.root = root
+        self.site = site
+        self.content: Listing = checks.read_content(root)
+        self.katex = formulas.Katex(ROOT / formulas.ENGINE, CACHE)
+        self.problems: list[Problem] = []
+
+
+build: Build
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    global build
+    root = Path(config.docs_dir).parent
+    try:
+        build = Build(root, Path(config.site_dir))
+    except ContentError as error:
+        raise PluginError(str(error)) from error
+    config.nav = navigation.tree(build.content)
+    config.site_dir = str(staging.folder_for(build.site))
+    config.markdown_extensions.append(figures.FigureExtension(root))
+    return config
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    for uri, path in figures.used_files(build.content.notes, build.root).items():
+        files.append(File.generated(config, uri, abs_src_path=str(path)))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
+    note = build.content.notes.get(page.file.src_uri)
+    return links.planned_as_text(note, build.content.programme, markdown) if note else markdown
+
+
+def on_page_content(html: str, page: Page, **_: object) -> str:
+    uri = page.file.src_uri
+    note = build.content.notes.get(uri)
+    if note is None:
+        return html
+    build.problems += formulas.left_over_delimiters(note, html)
+    html = build.content.fill(formulas.exclude_from_search(html), page.url)
+    if is_question_page(uri):
+        html = html.replace("</h1>", "</h1>" + build.content.card(note), 1)
+        html += links.related_html(note, build.content.notes, build.content.programme)
+    return html
+
+
+# Before any plugin that might rewrite the markup, after the search plugin has read the page.
+@event_priority(100)
+def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
+    # The benchmark builds the same notes for KaTeX in the browser.
+    if config.extra.get("formulas") == "client":
+        return output
+    output, rejected = formulas.render_page(output, build.katex)
+    if rejected:
+        build.problems += formulas.rejected_problems(build.content.notes[page.file.src_uri], rejected)
+    return output
+
+
+# After every plugin that still writes to the folder.
+@event_priority(-100)
+def on_post_build(config: MkDocsConfig) -> None:
+    staged = Path(config.site_dir)
+    config.site_dir = str(build.site)
+    if build.problems:
+        raise PluginError(str(ContentError(build.problems)))
+    search.rewrite_as_utf8(staged)
+    if not _strict_mode_will_abort():
+        staging.publish(staged, build.site)
+
+
+def _strict_mode_will_abort() -> bool:
+    """MkDocs ends a strict build with warnings only after this event, too late to keep the last good site."""
+    handlers = logging.getLogger("mkdocs").handlers
+    return any(isinstance(handler, CountHandler) and handler.get_counts() for handler in handlers)

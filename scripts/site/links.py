@@ -1,0 +1,129 @@
+"""Links between notes: every one leads somewhere, and each page knows who leads to it.
+
+A link to a question whose page is not written yet is allowed: it is shown as plain text and turns into a link by itself
+the day the page appears.
+"""
+
+import difflib
+import html
+import posixpath
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from scripts.site import figures
+from scripts.site.notes import Note, Reference
+from scripts.site.problems import Problem
+from scripts.site.programme import Programme, Question, is_question_page
+
+PLANNED_TITLE = "Страница готовится"
+
+
+def resolve(note: Note, target: str) -> tuple[str, str]:
+    """The uri inside docs/ and the anchor that a relative `target` on `note` means; both may be empty."""
+    path, _, anchor = target.partition("#")
+    uri = posixpath.normpath(posixpath.join(posixpath.dirname(note.uri), path)) if path else note.uri
+    return uri, anchor
+
+
+def is_external(target: str) -> bool:
+    return bool(urlsplit(target).scheme)
+
+
+def check(notes: dict[str, Note], programme: Programme, docs: Path) -> list[Problem]:
+    anchors = {uri: _anchors(note) for uri, note in notes.items()}
+    return [
+        problem
+        for note in notes.values()
+        for link in note.links
+        if not is_external(link.target)
+        for problem in _check_link(note, link, anchors, programme, docs)
+    ]
+
+
+def _anchors(note: Note) -> set[str]:
+    drawings = (figures.parse(image.target) for image in note.images)
+    return {heading.id for heading in note.headings if heading.id} | {d.anchor for d in drawings if d}
+
+
+def _check_link(
+    note: Note, link: Reference, anchors: dict[str, set[str]], programme: Programme, docs: Path
+) -> Iterator[Problem]:
+    uri, anchor = resolve(note, link.target)
+    if link.target.startswith("/"):
+        message = f"the link `{link.target}` is absolute and breaks below a subpath: make it relative"
+        yield note.problem(link.line, "L1", message, link.column)
+    elif uri in anchors:
+        if anchor and anchor not in anchors[uri]:
+            message = f"dead anchor: {uri} has no `#{anchor}`" + _nearest(anchor, anchors[uri])
+            yield note.problem(link.line, "L2", message, link.column)
+    elif question := _planned(uri, programme):
+        if anchor and anchor not in question.clauses:
+            known = ", ".join(question.clauses)
+            message = f"{uri} is not written yet, so only the ids of its clauses can be linked ({known}), not `#{anchor}`"
+            yield note.problem(link.line, "L2", message, link.column)
+    elif not (docs / uri).is_file():
+        message = f"dead link: there is no {uri} in docs/" + _nearest(uri, [*anchors, *programme.by_uri])
+        yield note.problem(link.line, "L1", message, link.column)
+
+
+def _planned(uri: str, programme: Programme) -> Question | None:
+    question = programme.by_uri.get(uri)
+    return None if question is None or programme.is_written(question) else question
+
+
+def _nearest(name: str, names: object) -> str:
+    close = difflib.get_close_matches(name, sorted(names), n=1)
+    return f"; did you mean `{close[0]}`?" if close else ""
+
+
+def planned_as_text(note: Note, programme: Programme, markdown: str) -> str:
+    """Replace links to unwritten questions in `markdown` (the note without its front matter) by marked text."""
+    offset = len(note.text) - len(markdown)
+    for link in reversed(note.links):
+        if not is_external(link.target) and _planned(resolve(note, link.target)[0], programme):
+            text = f'<span class="planned" title="{PLANNED_TITLE}">{link.text}</span>'
+            markdown = markdown[: link.start - offset] + text + markdown[link.end - offset :]
+    return markdown
+
+
+def outgoing(note: Note, notes: dict[str, Note]) -> list[Note]:
+    """The question pages that `note` links to, each once, in the order of the first link."""
+    uris = dict.fromkeys(resolve(note, link.target)[0] for link in note.links if not is_external(link.target))
+    return [notes[uri] for uri in uris if uri in notes and uri != note.uri and is_question_page(uri)]
+
+
+def incoming(note: Note, notes: dict[str, Note]) -> list[Note]:
+    """The question pages that link to `note`."""
+    return [other for uri, other in notes.items() if is_question_page(uri) and note in outgoing(other, notes)]
+
+
+def relative_url(base: str, target: str) -> str:
+    """The address of `target` as seen from the page `base`; both are addresses below the site's root."""
+    relative = posixpath.relpath("/" + target, "/" + posixpath.dirname(base))
+    return relative + "/" if target.endswith("/") or not target else relative
+
+
+def related_html(note: Note, notes: dict[str, Note], programme: Programme) -> str:
+    """The foot of a question page: where it leads and who leads here."""
+    base = programme.by_uri[note.uri].url
+    sections = [
+        _section("Связанные вопросы", outgoing(note, notes), base, programme),
+        _section("Где это используется", incoming(note, notes), base, programme),
+    ]
+    if not any(sections):
+        return ""
+    # Kept out of the search index: these titles belong to other pages.
+    return f'<nav class="related" aria-label="Связи страницы" data-search-exclude>{"".join(sections)}</nav>'
+
+
+def _section(title: str, notes: list[Note], base: str, programme: Programme) -> str:
+    if not notes:
+        return ""
+    items = "".join(f"<li>{_link(programme.by_uri[note.uri], note, base)}</li>" for note in notes)
+    return f'<section><h2 class="related__title">{title}</h2><ul>{items}</ul></section>'
+
+
+def _link(question: Question, note: Note, base: str) -> str:
+    href = relative_url(base, question.url)
+    return f'<a href="{href}" data-preview>{question.label}. {html.escape(note.title)}</a>'

@@ -1,0 +1,20 @@
+"""The navigation, made from the programme: pages that exist, in the examiners' order."""
+
+from scripts.site.listing import Listing
+from scripts.site.programme import THEORY_MINIMUM, TICKETS
+
+TITLES = {TICKETS: "Билеты", THEORY_MINIMUM: "Теоретический минимум"}
+
+
+def tree(content: Listing) -> list:
+    """The `nav` setting of MkDocs."""
+    return [{"Начало": "index.md"}, *({title: _part(part, content)} for part, title in TITLES.items())]
+
+
+def _part(part: str, content: Listing) -> list:
+    pages = [
+        {f"{question.number}. {content.notes[question.uri].title}": question.uri}
+        for question in content.programme.part(part)
+        if content.programme.is_written(question)
+    ]
+    return [f"{part}/index.md", *pages]
