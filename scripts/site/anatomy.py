@@ -27,7 +27,12 @@ class Anatomy:
 ANATOMY = {
     TICKETS: Anatomy(
         {"answer": "Ответ за минуту", "plan": "План ответа"},
-        {"mistakes": "Частые ошибки", "follow-ups": "Вопросы вдогонку", "cards": "Проверь себя", "sources": "Источники"},
+        {
+            "mistakes": "Частые ошибки",
+            "follow-ups": "Вопросы вдогонку",
+            "cards": "Проверь себя",
+            "sources": "Источники",
+        },
         follow_ups=8,
         cards=10,
     ),
@@ -54,12 +59,15 @@ def _check_headings(note: Note) -> Iterator[Problem]:
     titles = [heading for heading in note.headings if heading.level == 1]
     if len(titles) != 1:
         yield note.problem(titles[-1].line if titles else 1, "A1", f"a page has one title (`# …`), not {len(titles)}")
-    counts = Counter(heading.id for heading in note.headings if heading.id)
+    lines: dict[str, int] = {}
     for heading in note.headings:
-        yield from _check_heading(note, heading, counts)
+        yield from _check_heading(note, heading)
+        if heading.id and (first := lines.setdefault(heading.id, heading.line)) != heading.line:
+            message = f"the id `{heading.id}` already stands on line {first}: rename this one"
+            yield note.problem(heading.line, "A4", message)
 
 
-def _check_heading(note: Note, heading: Heading, counts: Counter[str]) -> Iterator[Problem]:
+def _check_heading(note: Note, heading: Heading) -> Iterator[Problem]:
     if heading.id is None:
         if heading.level > 1:
             message = f"the heading «{heading.text}» has no id: add one in Latin letters, as in {{#chain-rule}}"
@@ -67,9 +75,6 @@ def _check_heading(note: Note, heading: Heading, counts: Counter[str]) -> Iterat
     elif not ID.match(heading.id):
         message = f"the id `{heading.id}` is not lower-case Latin words joined by hyphens: rename it"
         yield note.problem(heading.line, "A3", message)
-    elif counts[heading.id] > 1:
-        message = f"the id `{heading.id}` stands on {counts[heading.id]} headings of this page: rename this one"
-        yield note.problem(heading.line, "A4", message)
     if FORMULA_OR_LINK.search(heading.text):
         yield note.problem(heading.line, "A5", "a heading holds neither formulas nor links: say it in words")
 
@@ -78,9 +83,13 @@ def _check_sections(note: Note, anatomy: Anatomy) -> Iterator[Problem]:
     sections = {heading.id: heading for heading in note.headings if heading.level == 2}
     for id, title in (anatomy.opening | anatomy.closing).items():
         if id not in sections:
-            yield note.problem(note.line_with("# "), "A2", f"the section «{title}» is missing: add `## {title} {{#{id}}}`")
+            yield note.problem(
+                note.line_with("# "), "A2", f"the section «{title}» is missing: add `## {title} {{#{id}}}`"
+            )
         elif sections[id].text != title:
-            yield note.problem(sections[id].line, "A2", f"the section {{#{id}}} is called «{title}»: rename the heading")
+            yield note.problem(
+                sections[id].line, "A2", f"the section {{#{id}}} is called «{title}»: rename the heading"
+            )
     order = [id for id in sections if id in anatomy.opening or id in anatomy.closing]
     wanted = [id for id in (anatomy.opening | anatomy.closing) if id in sections]
     for id, expected in zip(order, wanted, strict=True):

@@ -104,7 +104,7 @@ class FigureExtension(Extension):
         super().__init__()
         self.root = root
 
-    def extendMarkdown(self, md: Markdown) -> None:  # noqa: N802 (the name is Python-Markdown's)
+    def extendMarkdown(self, md: Markdown) -> None:
         # After inline patterns (20), so that captions are parsed; before MkDocs resolves links (0).
         md.treeprocessors.register(_FigureProcessor(md, self.root), "figures", 5)
 

@@ -60,7 +60,9 @@ def _check_link(
     elif question := _planned(uri, programme):
         if anchor and anchor not in question.clauses:
             known = ", ".join(question.clauses)
-            message = f"{uri} is not written yet, so only the ids of its clauses can be linked ({known}), not `#{anchor}`"
+            message = (
+                f"{uri} is not written yet, so only the ids of its clauses can be linked ({known}), not `#{anchor}`"
+            )
             yield note.problem(link.line, "L2", message, link.column)
     elif not (docs / uri).is_file():
         message = f"dead link: there is no {uri} in docs/" + _nearest(uri, [*anchors, *programme.by_uri])

@@ -16,7 +16,9 @@ INLINE_CODE = re.compile(r"(?<!`)(`+)(?!`)(?:(?!\n\s*\n).)+?(?<!`)\1(?!`)", re.D
 COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 DISPLAY_FORMULA = re.compile(r"(?<!\\)\$\$.+?\$\$", re.DOTALL)
 INLINE_FORMULA = re.compile(r"(?<![\\$])\$(?=\S)(?:\\.|[^$\\])+?(?<=\S)\$", re.DOTALL)
-HEADING = re.compile(r"^(?P<marks>#{1,6})[ \t]+(?P<text>.+?)[ \t]*(?:\{(?P<attributes>[^{}\n]*)\})?[ \t]*$", re.MULTILINE)
+HEADING = re.compile(
+    r"^(?P<marks>#{1,6})[ \t]+(?P<text>.+?)[ \t]*(?:\{(?P<attributes>[^{}\n]*)\})?[ \t]*$", re.MULTILINE
+)
 HEADING_ID = re.compile(r"#(\S+)")
 LINK = re.compile(r"(?<!!)\[(?P<text>(?:[^\[\]]|\[[^\[\]]*\])*)\]\((?P<target>[^()\s]+)(?:\s+\"[^\"]*\")?\)")
 IMAGE = re.compile(r"!\[(?P<alt>[^\]]*)\]\((?P<target>[^()\s]+)(?:\s+\"[^\"]*\")?\)")
@@ -124,11 +126,10 @@ def _explicit_id(attributes: str | None) -> str | None:
     return found[1] if found else None
 
 
-def read_note(file: Path, docs: Path) -> Note:
-    """Read one note; raises ContentError where its front matter is broken."""
-    path = file.relative_to(docs.parent).as_posix()
-    text = file.read_text(encoding="utf-8").replace("\r\n", "\n")
-    return Note(file.relative_to(docs).as_posix(), path, text, _front_matter(text, path))
+def parse_note(text: str, uri: str, docs: str = "docs") -> Note:
+    """The note at `uri` with this text; raises ContentError where its front matter is broken."""
+    path = f"{docs}/{uri}"
+    return Note(uri, path, text, _front_matter(text, path))
 
 
 def read_notes(docs: Path) -> dict[str, Note]:
@@ -136,7 +137,8 @@ def read_notes(docs: Path) -> dict[str, Note]:
     notes, problems = {}, []
     for file in sorted(docs.rglob("*.md")):
         try:
-            note = read_note(file, docs)
+            text = file.read_text(encoding="utf-8").replace("\r\n", "\n")
+            note = parse_note(text, file.relative_to(docs).as_posix(), docs.name)
             notes[note.uri] = note
         except ContentError as error:
             problems += error.problems
