@@ -6,20 +6,26 @@ from pathlib import Path
 
 from scripts.figures import freshness, style
 from scripts.figures.freshness import Declared
+from scripts.figures.style import Theme
 
 
 def draw(figure: Declared, root: Path = freshness.ROOT) -> None:
     """Write the light and the dark SVG of `figure` and its entry in the page's manifest."""
-    module = importlib.import_module(f"scripts.figures.{figure.module.stem}")
-    function = getattr(module, figure.function)
     entry = {"code": freshness.code_hash(figure.module, root)}
     for theme in style.THEMES:
         path = figure.drawing(root, theme.name)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with style.applied(theme):
-            function(theme).savefig(path, format="svg", metadata={"Date": None, "Creator": None})
+        write_svg(figure, theme, path)
         entry[theme.name] = freshness.file_digest(path)
     _record(figure, entry, root)
+
+
+def write_svg(figure: Declared, theme: Theme, path: Path) -> None:
+    """Draw `figure` in one theme; the same bytes each time on one machine."""
+    module = importlib.import_module(f"scripts.figures.{figure.module.stem}")
+    with style.applied(theme):
+        drawn = getattr(module, figure.function)(theme)
+        drawn.savefig(path, format="svg", metadata={"Date": None, "Creator": None})
 
 
 def _record(figure: Declared, entry: dict[str, str], root: Path) -> None:

@@ -13,7 +13,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 
-from matplotlib import font_manager, pyplot  # noqa: E402  (the backend is chosen first)
+from matplotlib import font_manager, pyplot
 
 FONTS = Path(__file__).parent / "fonts"
 WIDTH = 5.6

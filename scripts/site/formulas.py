@@ -130,9 +130,7 @@ def render_page(page: str, katex: Katex) -> tuple[str, dict[Formula, Rejected]]:
         if isinstance(result, Rejected):
             return match[0]
         long = " arithmatex--long" if match["tag"] == "span" and _is_long(result) else ""
-        # A display formula may scroll, so the keyboard has to reach it.
-        focus = ' tabindex="0"' if match["tag"] == "div" or long else ""
-        return f'<{match["tag"]} class="arithmatex{long}"{match["attributes"]}{focus}>{result}</{match["tag"]}>'
+        return f'<{match["tag"]} class="arithmatex{long}"{match["attributes"]}>{result}</{match["tag"]}>'
 
     return MARKED.sub(replace, page), rejected
 

@@ -44,7 +44,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     try:
         build = Build(root, Path(config.site_dir))
     except ContentError as error:
-        raise PluginError(str(error)) from error
+        raise _failure(error) from error
     config.nav = navigation.tree(build.content)
     config.site_dir = str(staging.folder_for(build.site))
     config.markdown_extensions.append(figures.FigureExtension(root))
@@ -68,7 +68,8 @@ def on_page_content(html: str, page: Page, **_: object) -> str:
     if note is None:
         return html
     build.problems += formulas.left_over_delimiters(note, html)
-    html = build.content.fill(formulas.exclude_from_search(html), page.url)
+    html = links.without_heading_previews(formulas.exclude_from_search(html))
+    html = build.content.fill(html, page.url)
     if is_question_page(uri):
         html = html.replace("</h1>", "</h1>" + build.content.card(note), 1)
         html += links.related_html(note, build.content.notes, build.content.programme)
@@ -93,10 +94,14 @@ def on_post_build(config: MkDocsConfig) -> None:
     staged = Path(config.site_dir)
     config.site_dir = str(build.site)
     if build.problems:
-        raise PluginError(str(ContentError(build.problems)))
+        raise _failure(ContentError(build.problems))
     search.rewrite_as_utf8(staged)
     if not _strict_mode_will_abort():
         staging.publish(staged, build.site)
+
+
+def _failure(error: ContentError) -> PluginError:
+    return PluginError(f"mistakes in the content: {len(error.problems)}\n{error}")
 
 
 def _strict_mode_will_abort() -> bool:

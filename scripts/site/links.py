@@ -89,6 +89,11 @@ def planned_as_text(note: Note, programme: Programme, markdown: str) -> str:
     return markdown
 
 
+def without_heading_previews(page: str) -> str:
+    """Take the hover preview off the ¶ of each heading, which would show the section it stands in."""
+    return page.replace('class="headerlink" data-preview=""', 'class="headerlink"')
+
+
 def outgoing(note: Note, notes: dict[str, Note]) -> list[Note]:
     """The question pages that `note` links to, each once, in the order of the first link."""
     uris = dict.fromkeys(resolve(note, link.target)[0] for link in note.links if not is_external(link.target))
