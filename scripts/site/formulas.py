@@ -45,6 +45,9 @@ TAG = re.compile(r"<[^>]+>")
 LEFT_OVER = re.compile(r"\$+|\\[()\[\]]|\\begin\b|\\end\b")
 BASE = re.compile(r'<span class="katex-base">(.*?)(?=<span class="katex-base">|\Z)', re.DOTALL)
 LITERAL_DOLLAR = "&#36;"
+WORD_JOINER = "&#8288;"
+OPENING = "(«["
+CLOSING = ",.;:!?)»]…-"
 # The widest part of an inline formula that cannot be broken, in characters, that surely fits a 360 px screen.
 LONGEST_UNBREAKABLE = 22
 
@@ -130,9 +133,17 @@ def render_page(page: str, katex: Katex) -> tuple[str, dict[Formula, Rejected]]:
         if isinstance(result, Rejected):
             return match[0]
         long = " arithmatex--long" if match["tag"] == "span" and _is_long(result) else ""
-        return f'<{match["tag"]} class="arithmatex{long}"{match["attributes"]}>{result}</{match["tag"]}>'
+        rendered = f'<{match["tag"]} class="arithmatex{long}"{match["attributes"]}>{result}</{match["tag"]}>'
+        return _glued(rendered, page[match.start() - 1], page[match.end() : match.end() + 1])
 
     return MARKED.sub(replace, page), rejected
+
+
+def _glued(rendered: str, before: str, after: str) -> str:
+    """Keep brackets, quotes and punctuation on the line of the formula: browsers may break next to an inline box."""
+    left = WORD_JOINER if before in OPENING else ""
+    right = WORD_JOINER if after and after in CLOSING else ""
+    return left + rendered + right
 
 
 def _formula(match: re.Match[str]) -> Formula:

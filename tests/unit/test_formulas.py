@@ -65,6 +65,11 @@ def test_only_long_inline_formulas_get_a_box(katex):
     assert "arithmatex--long" in long
 
 
+def test_punctuation_stays_with_its_formula(katex):
+    page, _ = formulas.render_page(f"<p>Пусть ({INLINE.format('x')}), {INLINE.format('y')} и</p>", katex)
+    assert "(&#8288;<span" in page and "</span>&#8288;), <span" in page and "</span> и" in page
+
+
 def test_formulas_are_kept_out_of_search():
     marked = formulas.exclude_from_search(INLINE.format("x"))
     assert marked.startswith('<span class="arithmatex" data-search-exclude>')
