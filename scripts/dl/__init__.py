@@ -1,0 +1,1 @@
+"""From-scratch implementations that figures, code blocks on pages and tests share."""
