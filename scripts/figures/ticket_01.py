@@ -1,6 +1,5 @@
 """Figures of the ticket on backpropagation, and the experiments behind their numbers."""
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -13,7 +12,6 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.ticker import FuncFormatter, MultipleLocator
 from sklearn.datasets import load_digits
-from threadpoolctl import threadpool_limits
 
 from scripts.dl.activations import TANH
 from scripts.dl.autograd import Tensor
@@ -21,6 +19,7 @@ from scripts.dl.initialization import constant, xavier_normal
 from scripts.dl.losses import sigmoid_binary_cross_entropy, softmax, softmax_cross_entropy
 from scripts.dl.mlp import MLP, Gradients
 from scripts.figures import figure
+from scripts.figures.gradient_times import RECORDED
 from scripts.figures.style import WIDTH, Theme
 
 SMALL = 8.5
@@ -237,63 +236,6 @@ def train_on_digits(
 
 # --- Cost of one gradient --------------------------------------------------------------------------------------------
 
-HIDDEN_WIDTHS = (13, 40, 133, 400, 1333)
-COST_BATCH = 256
-TIMED_COORDINATES = 200
-
-
-def parameter_count(network: MLP) -> int:
-    return sum(array.size for array in network.weights + network.biases)
-
-
-@cache
-def gradient_times() -> dict[str, np.ndarray]:
-    """CPU seconds of one thread for a gradient of a 64-h-10 network on 256 digits, both ways, for each width h.
-
-    Finite differences perturb every parameter once (|theta| + 1 forward passes); beyond 200 parameters only 200
-    randomly chosen ones are timed and the time is scaled up.
-    """
-    train, _ = digits()
-    X, Y = train.X[:COST_BATCH], train.Y[:COST_BATCH]
-    sizes, backprop, differences = [], [], []
-    with threadpool_limits(1):
-        for width in HIDDEN_WIDTHS:
-            network = MLP((64, width, 10), TANH, xavier_normal, np.random.default_rng(0))
-            sizes.append(parameter_count(network))
-            backprop.append(_least_time(lambda net=network: _gradient(net, X, Y), repeats=15))
-            forwards = min(sizes[-1], TIMED_COORDINATES)
-            seconds = _least_time(lambda net=network, n=forwards: _differences(net, X, Y, n), repeats=1)
-            differences.append(seconds * (sizes[-1] + 1) / (forwards + 1))
-    return {"sizes": np.array(sizes), "backprop": np.array(backprop), "differences": np.array(differences)}
-
-
-def _gradient(network: MLP, X: np.ndarray, Y: np.ndarray) -> Gradients:
-    return network.backward(softmax_cross_entropy(network.forward(X), Y)[1])
-
-
-def _differences(network: MLP, X: np.ndarray, Y: np.ndarray, coordinates: int, h: float = 1.5e-8) -> np.ndarray:
-    """Forward differences in the first `coordinates` parameters of a random order."""
-    base, _ = softmax_cross_entropy(network.forward(X), Y)
-    places = [(array, i) for array in network.weights + network.biases for i in np.ndindex(array.shape)]
-    chosen = np.random.default_rng(0).permutation(len(places))[:coordinates]
-    result = np.empty(coordinates)
-    for k, (array, i) in enumerate(places[index] for index in chosen):
-        kept = array[i]
-        array[i] = kept + h
-        result[k] = (softmax_cross_entropy(network.forward(X), Y)[0] - base) / h
-        array[i] = kept
-    return result
-
-
-def _least_time(function: Callable[[], object], repeats: int) -> float:
-    function()
-    times = []
-    for _ in range(repeats):
-        start = time.process_time()
-        function()
-        times.append(time.process_time() - start)
-    return min(times)
-
 
 def slope(x: np.ndarray, y: np.ndarray) -> float:
     """Of the straight line through the points in logarithmic axes."""
@@ -302,7 +244,7 @@ def slope(x: np.ndarray, y: np.ndarray) -> float:
 
 @figure
 def gradient_cost(theme: Theme) -> Figure:
-    times = gradient_times()
+    times = {name: np.array(values) for name, values in RECORDED.items()}
     canvas, axes = plt.subplots(figsize=(WIDTH, 3.7))
     sizes = times["sizes"]
     for name, color, label, marker in (
