@@ -249,7 +249,7 @@ def gradient_cost(theme: Theme) -> Figure:
     sizes = times["sizes"]
     for name, color, label, marker in (
         ("differences", theme.bad, "конечные разности", "s"),
-        ("backprop", theme.backward, "обратный проход", "o"),
+        ("backprop", theme.backward, "прямой и обратный проход", "o"),
     ):
         axes.loglog(sizes, times[name], marker=marker, markersize=5, color=color)
         text = f"{label}\nнаклон {number(slope(sizes, times[name]), 2)}"

@@ -611,3 +611,66 @@ def test_code_on_the_page_is_short():
         assert max(map(len, lines)) <= 80, (path, section)
     pseudocode = PAGE.split("```text\n")[1].split("```")[0]
     assert len([line for line in pseudocode.splitlines() if line.strip()]) <= 15
+
+
+# --- What PyTorch does, as the follow-ups tell it ---------------------------------------------------------------------
+
+
+def gradient_at(function, *values: float) -> list[float]:
+    x = torch.tensor(values, dtype=torch.float64, requires_grad=True)
+    function(x).backward()
+    return x.grad.tolist()
+
+
+def test_ties_and_kinks_in_pytorch():
+    assert sorted(gradient_at(lambda x: x.max(dim=0).values, 1.0, 1.0)) == [0.0, 1.0]
+    assert sorted(gradient_at(lambda x: F.max_pool1d(x[None, None], 2).sum(), 1.0, 1.0)) == [0.0, 1.0]
+    for shared in (torch.max, torch.amax, lambda x: torch.maximum(x[0], x[1])):
+        assert gradient_at(shared, 1.0, 1.0) == [0.5, 0.5]
+    assert gradient_at(lambda x: x.relu().sum(), 0.0) == [0.0]
+    assert gradient_at(lambda x: x.clamp(min=0).sum(), 0.0) == [1.0]
+    assert gradient_at(lambda x: x.round().sum(), 0.3) == [0.0]
+    assert not torch.zeros(2, requires_grad=True).argmax().requires_grad
+
+
+def test_a_finite_loss_with_a_nan_gradient():
+    assert np.isnan(gradient_at(lambda x: torch.where(x > 0, x.sqrt(), 0.0 * x).sum(), 0.0)[0])
+
+
+def test_backward_of_a_vector_is_refused():
+    with pytest.raises(RuntimeError, match="grad can be implicitly created only for scalar outputs"):
+        torch.ones(2, requires_grad=True).mul(2).backward()
+
+
+def test_gradient_through_attention():
+    generator = torch.Generator().manual_seed(0)
+    Q, K, V, O_bar = (torch.randn(5, 3, generator=generator, dtype=torch.float64) for _ in range(4))
+    for tensor in (Q, K, V):
+        tensor.requires_grad_()
+    P = torch.softmax(Q @ K.T / 3**0.5, dim=1)
+    (P @ V).backward(O_bar)
+    with torch.no_grad():
+        P_bar = O_bar @ V.T
+        S_bar = P * (P_bar - (P * P_bar).sum(dim=1, keepdim=True))
+        for tensor, formula in ((V, P.T @ O_bar), (Q, S_bar @ K / 3**0.5), (K, S_bar.T @ Q / 3**0.5)):
+            torch.testing.assert_close(tensor.grad, formula)
+
+
+def test_norm_of_one_object_s_gradient_without_its_own_pass():
+    rng = np.random.default_rng(0)
+    delta, a = rng.normal(size=4), rng.normal(size=6)
+    assert np.linalg.norm(np.outer(delta, a)) == pytest.approx(np.linalg.norm(delta) * np.linalg.norm(a))
+
+
+def test_gradient_through_a_fixed_point():
+    theta = torch.tensor(0.7, dtype=torch.float64, requires_grad=True)
+    W = torch.tensor([[0.2, -0.3], [0.4, 0.1]], dtype=torch.float64)
+    z = torch.zeros(2, dtype=torch.float64)
+    for _ in range(200):
+        z = torch.tanh(W @ z + theta)
+    z.sum().backward()
+    with torch.no_grad():
+        slope = 1 - z**2
+        J = slope[:, None] * W
+        adjoint = torch.linalg.solve(torch.eye(2, dtype=torch.float64) - J.T, torch.ones(2, dtype=torch.float64))
+        assert float(adjoint @ slope) == pytest.approx(theta.grad.item(), abs=1e-12)

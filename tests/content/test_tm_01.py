@@ -211,7 +211,8 @@ def test_figure_reuse_numbers_of_the_caption():
     counts = tm_01.counts(8)
     assert (counts.paths, counts.backprop, counts.forward) == (582576, 396, 128)
     assert tm_01.NETWORK_WIDTH**7 == 16384
-    assert 7 * tm_01.NETWORK_WIDTH**2 == 112
+    assert tm_01.NETWORK_WIDTH + 6 * tm_01.NETWORK_WIDTH**2 == 100  # edges above one unit of the first layer
+    assert counts.finite_differences == 20608 == 161 * counts.forward
 
 
 def test_figure_reuse_growth():
