@@ -38,16 +38,17 @@ function renderAll(formulas, options) {
 }
 """
 MARKED = re.compile(
-    r'<(?P<tag>span|div) class="arithmatex"(?P<attributes>[^>]*)>\\[(\[](?P<tex>.*?)\\[)\]]</(?P=tag)>', re.DOTALL
+    r"(?P<before>[(«\[]*)"
+    r'<(?P<tag>span|div) class="arithmatex"(?P<attributes>[^>]*)>\\[(\[](?P<tex>.*?)\\[)\]]</(?P=tag)>'
+    r"(?P<after>[^\s<]*)",
+    re.DOTALL,
 )
 CODE = re.compile(r"<(pre|code|script|style)\b.*?</\1>|<!--.*?-->", re.DOTALL)
 TAG = re.compile(r"<[^>]+>")
 LEFT_OVER = re.compile(r"\$+|\\[()\[\]]|\\begin\b|\\end\b")
 BASE = re.compile(r'<span class="katex-base">(.*?)(?=<span class="katex-base">|\Z)', re.DOTALL)
 LITERAL_DOLLAR = "&#36;"
-WORD_JOINER = "&#8288;"
-OPENING = "(«["
-CLOSING = ",.;:!?)»]…-"
+BASE_START = '<span class="katex-base">'
 # The widest part of an inline formula that cannot be broken, in characters, that surely fits a 360 px screen.
 LONGEST_UNBREAKABLE = 22
 
@@ -134,16 +135,21 @@ def render_page(page: str, katex: Katex) -> tuple[str, dict[Formula, Rejected]]:
             return match[0]
         long = " arithmatex--long" if match["tag"] == "span" and _is_long(result) else ""
         rendered = f'<{match["tag"]} class="arithmatex{long}"{match["attributes"]}>{result}</{match["tag"]}>'
-        return _glued(rendered, page[match.start() - 1], page[match.end() : match.end() + 1])
+        return _tied(match["before"], rendered, match["after"])
 
     return MARKED.sub(replace, page), rejected
 
 
-def _glued(rendered: str, before: str, after: str) -> str:
-    """Keep brackets, quotes and punctuation on the line of the formula: browsers may break next to an inline box."""
-    left = WORD_JOINER if before in OPENING else ""
-    right = WORD_JOINER if after and after in CLOSING else ""
-    return left + rendered + right
+def _tied(before: str, rendered: str, after: str) -> str:
+    """Keep what touches a formula (brackets, a comma, «-м») on its line: a browser may break next to an inline box.
+
+    The formula itself still breaks between its parts, at the `<wbr>`.
+    """
+    if not before and not after:
+        return rendered
+    start, *parts = rendered.split(BASE_START)
+    breakable = start + BASE_START + f"<wbr>{BASE_START}".join(parts)
+    return f'<span class="tied">{before}{breakable}{after}</span>'
 
 
 def _formula(match: re.Match[str]) -> Formula:

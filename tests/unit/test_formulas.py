@@ -65,9 +65,13 @@ def test_only_long_inline_formulas_get_a_box(katex):
     assert "arithmatex--long" in long
 
 
-def test_punctuation_stays_with_its_formula(katex):
-    page, _ = formulas.render_page(f"<p>Пусть ({INLINE.format('x')}), {INLINE.format('y')} и</p>", katex)
-    assert "(&#8288;<span" in page and "</span>&#8288;), <span" in page and "</span> и" in page
+def test_what_touches_a_formula_is_tied_to_it(katex):
+    page, _ = formulas.render_page(
+        f"<p>Пусть ({INLINE.format('x=y')}), {INLINE.format('n')}-м и {INLINE.format('z')} и", katex
+    )
+    assert page.startswith('<p>Пусть <span class="tied">(<span class="arithmatex">')
+    assert page.count('class="tied"') == 2 and "</span>),</span> " in page and "</span>-м</span> и" in page
+    assert page.count("<wbr>") == 1 and page.endswith("</span></span></span> и")
 
 
 def test_formulas_are_kept_out_of_search():

@@ -6,15 +6,19 @@
   const BOXES = "div.arithmatex, span.arithmatex--long, .md-typeset__scrollwrap, .md-typeset table:not([class])";
 
   const observer = new ResizeObserver((entries) => {
-    for (const { target } of entries) {
-      if (target.scrollWidth > target.clientWidth + 1) target.tabIndex = 0;
-      else target.removeAttribute("tabindex");
+    for (const box of new Set(entries.map((entry) => entry.target.closest(BOXES)))) {
+      if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
+      else box.removeAttribute("tabindex");
     }
   });
 
   function onPage() {
     observer.disconnect();
-    document.querySelectorAll(BOXES).forEach((box) => observer.observe(box));
+    for (const box of document.querySelectorAll(BOXES)) {
+      observer.observe(box);
+      // What is inside grows without the box when a font arrives.
+      if (box.firstElementChild) observer.observe(box.firstElementChild);
+    }
   }
 
   // document$ emits after every instant navigation, and once for the first page.
