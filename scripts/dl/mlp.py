@@ -5,15 +5,14 @@ backward pass is the four equations of backpropagation (Rumelhart, Hinton & Will
 and Deep Learning", ch. 2, BP1-BP4) in matrix form. Python lists count layers from zero: `weights[0]` is W^1.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
 from scripts.dl.activations import Activation
-
-Initializer = Callable[[int, int, np.random.Generator], np.ndarray]
+from scripts.dl.initialization import Initializer
 
 
 @dataclass

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
-from matplotlib.ticker import FuncFormatter, MultipleLocator
+from matplotlib.ticker import MultipleLocator
 from sklearn.datasets import load_digits
 
 from scripts.dl.activations import TANH
@@ -20,6 +20,7 @@ from scripts.dl.losses import sigmoid_binary_cross_entropy, softmax, softmax_cro
 from scripts.dl.mlp import MLP, Gradients
 from scripts.figures import figure
 from scripts.figures.gradient_times import RECORDED
+from scripts.figures.numbers import number, ticks
 from scripts.figures.style import WIDTH, Theme
 
 SMALL = 8.5
@@ -106,10 +107,6 @@ def _hand_places() -> dict[str, tuple[float, float]]:
     return place
 
 
-def number(value: float, digits: int = 3) -> str:
-    return f"{float(value):.{digits}f}".replace(".", ",").replace("-", "−")
-
-
 @figure
 def hand_graph(theme: Theme) -> Figure:
     canvas = plt.figure(figsize=HAND_SIZE, layout="none")
@@ -127,8 +124,8 @@ def hand_graph(theme: Theme) -> Figure:
         )  # fmt: skip
         style = {"ha": "center", "va": "center", "fontsize": SMALL, "zorder": 3}
         axes.text(x, y + 0.175, f"${LABELS[name]}$", color=theme.ink, **style)
-        axes.text(x, y + 0.01, number(node[name].data), color=theme.forward, **style)
-        axes.text(x, y - 0.15, number(node[name].grad), color=theme.backward, **style)
+        axes.text(x, y + 0.01, number(node[name].data, 3), color=theme.forward, **style)
+        axes.text(x, y - 0.15, number(node[name].grad, 3), color=theme.backward, **style)
 
     for consumer in place:
         for operand in place:
@@ -138,17 +135,17 @@ def hand_graph(theme: Theme) -> Figure:
         ("x1", "w11x1", 0.52), ("x1", "w21x1", 0.36), ("x2", "w12x2", 0.36), ("x2", "w22x2", 0.52),
     ):  # fmt: skip
         (x0, y0), (x1, y1) = place[operand], place[consumer]
-        text = ("+" if contribution(operand, consumer) > 0 else "") + number(contribution(operand, consumer))
+        text = ("+" if contribution(operand, consumer) > 0 else "") + number(contribution(operand, consumer), 3)
         axes.text(
             x0 + at * (x1 - x0), y0 + at * (y1 - y0), text, color=theme.backward, fontsize=SMALL + 0.5, zorder=4,
             ha="center", va="center", bbox={"facecolor": theme.background, "edgecolor": "none", "pad": 1.5},
         )  # fmt: skip
     p = float(node["p"].data)
     for upper, text in (
-        ("z1", rf"$\times\,\varphi'(z)=${number(1 - float(node['a1'].data) ** 2)}"),
-        ("z2", rf"$\times\,\varphi'(z)=${number(1 - float(node['a2'].data) ** 2)}"),
-        ("z", rf"$\times\,p\,(1-p)=${number(p * (1 - p))}"),
-        ("p", rf"$\times\,1/(1-p)=${number(1 / (1 - p))}"),
+        ("z1", rf"$\times\,\varphi'(z)=${number(1 - float(node['a1'].data) ** 2, 3)}"),
+        ("z2", rf"$\times\,\varphi'(z)=${number(1 - float(node['a2'].data) ** 2, 3)}"),
+        ("z", rf"$\times\,p\,(1-p)=${number(p * (1 - p), 3)}"),
+        ("p", rf"$\times\,1/(1-p)=${number(1 / (1 - p), 3)}"),
     ):
         axes.text(place[upper][0] + 0.1, place[upper][1] - 0.46, text, color=theme.muted, fontsize=SMALL, va="center")
     for y, text, color in (
@@ -358,7 +355,7 @@ def output_adjoint(theme: Theme) -> Figure:
     panels[-1].set_xlabel("20 контрольных объектов, подписаны верным классом")
     bar = canvas.colorbar(image, ax=list(panels), location="bottom", shrink=0.7, aspect=40, ticks=[-1, -0.5, 0, 0.5, 1])
     bar.set_label("$p-y$")
-    bar.ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value, 1)))
+    bar.ax.xaxis.set_major_formatter(ticks(1))
     bar.outline.set_visible(False)
     return canvas
 
@@ -414,7 +411,7 @@ def symmetry(theme: Theme) -> Figure:
             color=color if name != "single" else theme.ink, ha="right", va="bottom", fontsize=9,
         )  # fmt: skip
     axes.set(xlabel="эпоха", ylabel="потери на обучении", xlim=(0, SYMMETRY_EPOCHS), ylim=(0, 2.6))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value, 1)))
+    axes.yaxis.set_major_formatter(ticks(1))
     return canvas
 
 

@@ -19,6 +19,7 @@ from scripts.dl.gradcheck import numerical_gradient, relative_error
 from scripts.dl.losses import softmax, softmax_cross_entropy
 from scripts.dl.mlp import MLP, Gradients
 from scripts.figures import figure
+from scripts.figures.numbers import number, ticks
 from scripts.figures.style import FONT_SIZE, WIDTH, Theme
 
 SMALL = FONT_SIZE - 1
@@ -81,12 +82,7 @@ def _cells(axes: Axes, values: np.ndarray, centre: tuple[float, float], colour: 
         axes.add_patch(Rectangle(corner, 1.0, CELL_HEIGHT, facecolor=colour, alpha=0.5 * abs(value), linewidth=0))
         axes.add_patch(Rectangle(corner, 1.0, CELL_HEIGHT, facecolor="none", edgecolor=colour, linewidth=0.8))
         middle = corner[0] + 0.5, corner[1] + CELL_HEIGHT / 2
-        axes.text(*middle, _number(value), ha="center", va="center", fontsize=SMALL)
-
-
-def _number(value: float, _position: int | None = None) -> str:
-    """Two digits after a decimal comma, as the page prints numbers; also a formatter of ticks."""
-    return f"{value:.2f}".replace("-", "−").replace(".", ",")
+        axes.text(*middle, number(value, 2), ha="center", va="center", fontsize=SMALL)
 
 
 def _weight_gradient(axes: Axes, layer: int, gradient: np.ndarray, theme: Theme) -> None:
@@ -301,8 +297,8 @@ def gradient_check(theme: Theme) -> Figure:
         last = check.numerical[-1].ravel(), check.analytical[-1].ravel()
         axes.plot(*last, "D", markersize=4, color=theme.forward, alpha=0.8, markeredgewidth=0)
         axes.set_title(title, weight="normal")
-        axes.xaxis.set_major_formatter(_number)
-        axes.yaxis.set_major_formatter(_number)
+        axes.xaxis.set_major_formatter(ticks(2))
+        axes.yaxis.set_major_formatter(ticks(2))
         axes.text(0.04, 0.95, f"ошибка {_error(check.error)}", transform=axes.transAxes, va="top", fontsize=SMALL)
     grid[0, 0].plot([], [], "D", markersize=4, color=theme.forward, label="последний слой")
     grid[0, 0].plot([], [], "o", markersize=4, color=theme.good, label="слои ниже")

@@ -15,6 +15,7 @@ from scripts.dl.activations import RELU, SIGMOID, TANH, Activation, sigmoid
 from scripts.dl.losses import softmax_cross_entropy
 from scripts.dl.mlp import MLP
 from scripts.figures import figure
+from scripts.figures.numbers import number, ticks
 from scripts.figures.style import WIDTH, Theme, pyplot
 
 DEPTH, HIDDEN, SEEDS, BATCH = 30, 256, 10, 64
@@ -251,7 +252,7 @@ def cliff(theme: Theme) -> Figure:
     drawing, (surface, curve) = pyplot.subplots(2, 1, figsize=(WIDTH, 6.8), height_ratios=(3, 2))
     w, b = np.meshgrid(np.linspace(4.2, 5.05, 181), np.linspace(-2.6, -2.05, 181))
     levels = surface.contourf(w, b, cliff_loss(w, b), levels=np.linspace(0, 0.4, 9), cmap=theme.sequential, alpha=0.75)
-    drawing.colorbar(levels, ax=surface, label="потери", ticks=[0, 0.1, 0.2, 0.3, 0.4], format=_comma)
+    drawing.colorbar(levels, ax=surface, label="потери", ticks=[0, 0.1, 0.2, 0.3, 0.4], format=ticks(1))
     for threshold, colour, label in ((None, "bad", "без клиппинга"), (THRESHOLD, "good", "клиппинг, c = 0,5")):
         run, hue = descent(threshold), getattr(theme, colour)
         surface.plot(*run["points"].T, color=hue, linewidth=1.2, marker="o", markersize=3.5,
@@ -260,20 +261,16 @@ def cliff(theme: Theme) -> Figure:
     surface.plot(*START, marker="*", markersize=13, color=theme.ink, markeredgecolor=theme.background)
     thrown = descent(None)["points"][-1]
     surface.annotate(
-        f"в точку ({_comma(thrown[0])}; {_comma(thrown[1])})", (4.865, -2.085), ha="right", color=theme.ink
+        f"в точку ({number(thrown[0], 1)}; {number(thrown[1], 1)})", (4.865, -2.085), ha="right", color=theme.ink
     )
     surface.annotate("старт", (4.925, -2.265), color=theme.ink)
     surface.set(xlim=(4.2, 5.05), ylim=(-2.6, -2.05), xlabel="вес $w$", ylabel="сдвиг $b$")
     surface.grid(visible=False)
     for axis in (surface.xaxis, surface.yaxis, curve.yaxis):
-        axis.set_major_formatter(_comma)
+        axis.set_major_formatter(ticks(1))
     curve.set(xlabel="шаг градиентного спуска", ylabel="потери", xlim=(0, UPDATES), ylim=(0, 0.42))
     curve.legend(loc="upper right")
     return drawing
-
-
-def _comma(number: float, _position: int = 0) -> str:
-    return f"{number:.1f}".replace(".", ",").replace("-", "−")
 
 
 @cache
