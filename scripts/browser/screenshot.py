@@ -29,6 +29,9 @@ def main() -> None:
         for window in WINDOWS:
             page = browser.new_page(reduced_motion="reduce", **window)
             page.goto(server.url + PAGE, wait_until="networkidle")
+            if window["viewport"]["width"] < 600:
+                page.locator("figure").first.evaluate("(figure) => figure.scrollIntoView({block: 'center'})")
+            page.wait_for_load_state("networkidle")
             page.evaluate("document.fonts.ready")
             shots.append(Image.open(io.BytesIO(page.screenshot())))
         browser.close()

@@ -1,0 +1,47 @@
+"""With JavaScript switched off, a question page still shows all its formulas and figures."""
+
+from tests.browser.conftest import open_details
+
+# How many elements match, and which of them take no room on the page.
+BOXES = """(selector) => {
+  const found = [...document.querySelectorAll(selector)];
+  const empty = (element) => { const box = element.getBoundingClientRect(); return !(box.width && box.height); };
+  return { count: found.length, empty: found.filter(empty).map((element) => element.textContent.slice(0, 80)) };
+}"""
+
+FIGURES = """() => [...document.querySelectorAll("figure")].map((figure) => {
+  const shown = [...figure.querySelectorAll("img")].filter((image) => image.getBoundingClientRect().width);
+  return { id: figure.id, loaded: shown.map((image) => image.complete && image.naturalWidth > 0),
+           caption: figure.querySelector("figcaption").textContent.trim() };
+})"""
+
+
+def test_formulas_are_shown(open_page, questions, subtests):
+    for address in questions:
+        with subtests.test(address or "/"):
+            page = open_page(address, javascript=False)
+            open_details(page)
+            formulas = page.evaluate(BOXES, ".katex")
+            assert formulas["count"] == page.locator(".arithmatex").count() > 0
+            assert formulas["empty"] == []
+            assert page.evaluate("document.fonts.check('16px KaTeX_Math')")
+
+
+def test_figures_are_shown(open_page, questions, subtests):
+    for address in questions:
+        with subtests.test(address or "/"):
+            page = open_page(address, javascript=False)
+            figures = page.evaluate(FIGURES)
+            assert len(figures) >= (4 if address.startswith("tickets/") else 2)
+            for figure in figures:
+                assert figure["loaded"] == [True], figure
+                assert figure["caption"], figure
+
+
+def test_every_answer_can_be_unfolded(open_page, questions, subtests):
+    for address in questions:
+        with subtests.test(address or "/"):
+            page = open_page(address, javascript=False)
+            question = page.locator("details.question").first
+            question.locator("summary").click()
+            assert question.locator("summary ~ *").first.is_visible()

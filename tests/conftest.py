@@ -1,0 +1,43 @@
+"""One build of the site and one server of it, shared by all tests that look at the result."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from scripts.browser.serving import SiteServer
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def _server() -> Iterator[SiteServer]:
+    server = SiteServer()
+    yield server
+    server.server_close()
+
+
+@pytest.fixture(scope="session")
+def built_site(_server: SiteServer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the site, built strictly for the address of `site_server`."""
+    site = tmp_path_factory.mktemp("built") / "site"
+    build = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(site)],
+        cwd=ROOT,
+        env={**os.environ, "SITE_URL": _server.url},
+        capture_output=True,
+        text=True,
+    )
+    assert build.returncode == 0, f"the site does not build:\n{build.stdout}{build.stderr}"
+    return site
+
+
+@pytest.fixture(scope="session")
+def site_server(_server: SiteServer, built_site: Path) -> Iterator[SiteServer]:
+    """The built site at `site_server.url`; `site_server.requests` lists the paths that were asked for."""
+    _server.serve(built_site)
+    yield _server
+    _server.shutdown()
