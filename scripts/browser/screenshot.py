@@ -12,6 +12,7 @@ from scripts.browser.serving import SiteServer
 ROOT = Path(__file__).resolve().parents[2]
 PICTURE = ROOT / "docs/assets/images/screenshot.png"
 PAGE = "tickets/01-backpropagation/"
+FIGURE = "#fig-hand-graph"
 HEIGHT = 760
 WINDOWS = [
     {"color_scheme": "light", "viewport": {"width": 1040, "height": HEIGHT}},
@@ -30,7 +31,7 @@ def main() -> None:
             page = browser.new_page(reduced_motion="reduce", **window)
             page.goto(server.url + PAGE, wait_until="networkidle")
             if window["viewport"]["width"] < 600:
-                page.locator("figure").first.evaluate("(figure) => figure.scrollIntoView({block: 'center'})")
+                page.locator(FIGURE).evaluate("(figure) => figure.scrollIntoView({block: 'center'})")
             page.wait_for_load_state("networkidle")
             page.evaluate("document.fonts.ready")
             shots.append(Image.open(io.BytesIO(page.screenshot())))
@@ -43,7 +44,7 @@ def main() -> None:
         picture.paste(shot, (left, 0))
         left += shot.width + GAP
     # A palette is enough for text and line drawings, and a third of the size.
-    picture.quantize(96, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(PICTURE, optimize=True)
+    picture.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(PICTURE, optimize=True)
     print(f"{PICTURE.relative_to(ROOT)}: {PICTURE.stat().st_size // 1024} KB")
 
 
