@@ -60,12 +60,15 @@ def _digits(batch: int) -> tuple[np.ndarray, np.ndarray]:
 
 @cache
 def backward_pass(name: str, seed: int) -> dict[str, np.ndarray]:
+    return measured(NETWORKS[name], seed)
+
+
+def measured(network: Network, seed: int) -> dict[str, np.ndarray]:
     """One forward and backward pass at the start of training.
 
     `adjoints[l - 1]` is the norm of the gradient in A^l, l = 1 … 30; `activations[l - 1]` the root mean square of A^l;
     `ratios[l - 1]` the norm of the gradient in W^l over the norm of W^l, l = 1 … 31 (the last is the linear head).
     """
-    network = NETWORKS[name]
     X, labels = _digits(BATCH)
     sizes = [X.shape[1], *[HIDDEN] * DEPTH, labels.shape[1]]
     mlp = MLP(sizes, network.activation, network.initialize, np.random.default_rng(seed))
@@ -117,12 +120,12 @@ SPECTRA = {
 
 
 @cache
-def jacobian_spectrum(name: str) -> np.ndarray:
-    """Singular values, largest first, of the Jacobian of a^30 in a^1 at one digit: 29 factors of 256×256."""
+def jacobian_spectrum(name: str, scale: float = 1.0) -> np.ndarray:
+    """Singular values, largest first, of the Jacobian of a^30 in a^1 at one digit times `scale`."""
     _, activation, initialize, _ = SPECTRA[name]
     X, _ = _digits(BATCH)
     mlp = MLP([X.shape[1], *[HIDDEN] * DEPTH], activation, initialize, np.random.default_rng(0))
-    mlp.forward(X[:1])
+    mlp.forward(scale * X[:1])
     jacobian = np.eye(HIDDEN)
     for weights, z in zip(mlp.weights[1:], mlp.preactivations[1:], strict=True):
         jacobian = (activation.derivative(z[0])[:, None] * weights) @ jacobian

@@ -385,3 +385,100 @@ def test_batch_normalization_explodes_without_shortcuts():
 
 def test_smallest_half_precision_number():
     assert float(np.finfo(np.float16).smallest_subnormal) == pytest.approx(6e-8, rel=0.01)
+
+
+# What the follow-ups claim
+
+
+def gain_per_layer(activation, initialize, seeds=3):
+    """r, the mean factor of the norm a layer, of the network of the figure with another recipe."""
+    network = tm_02.Network("", activation, initialize, None, "")
+    adjoints = [tm_02.measured(network, seed)["adjoints"] for seed in range(seeds)]
+    return float(np.median([a[0] / a[-1] for a in adjoints])) ** (1 / CROSSED)
+
+
+def times_xavier(factor):
+    return lambda fan_out, fan_in, rng: factor * initialization.xavier_normal(fan_out, fan_in, rng)
+
+
+def test_four_times_xavier_is_not_enough_for_the_sigmoid():
+    assert gain_per_layer(SIGMOID, times_xavier(4)) == pytest.approx(0.63, abs=0.015)
+
+
+def test_saturated_random_tanh_explodes():
+    assert gain_per_layer(TANH, times_xavier(10)) == pytest.approx(2.35, abs=0.06)
+
+
+def test_small_inputs_restore_the_isometry_of_tanh():
+    values = tm_02.jacobian_spectrum("tanh-orthogonal", 0.1)
+    assert (to_digits(values.min()), to_digits(values.max())) == (0.84, 0.97)
+
+
+def test_underflow_of_float16():
+    assert np.float16(2.0**-24) > 0 and np.float16(3.1e-8) == np.float16(6e-8)
+    assert np.float16(2.9e-8) == 0
+    assert np.finfo(np.float16).tiny == pytest.approx(6e-5, rel=0.02)
+
+
+def test_xavier_with_alternating_widths_loses_the_second_moment():
+    variance = 2 / (128 + 512)
+    assert (128 * variance, 512 * variance) == (pytest.approx(0.4), pytest.approx(1.6))
+    assert (0.4 * 1.6) ** 15 == pytest.approx(1e-3, rel=0.3)
+
+
+def test_log_norm_of_a_relu_network_drifts_down():
+    depth, width, inputs = 100, 32, 300
+    rng = np.random.default_rng(0)
+    logs = []
+    for _ in range(inputs):
+        a = rng.standard_normal(width)
+        start = np.linalg.norm(a)
+        for _ in range(depth):
+            a = np.maximum(initialization.he_normal(width, width, rng) @ a, 0)
+        logs.append(np.log(np.linalg.norm(a) / start))
+    assert np.mean(logs) == pytest.approx(-1.25 * depth / width, abs=0.5)
+    assert np.var(logs) == pytest.approx(1.25 * depth / width, rel=0.3)
+
+
+def test_a_spike_stays_in_the_second_moment_of_adam():
+    m, v, steps = 0.0, 0.0, []
+    for step in range(1, 4002):
+        g = 1000.0 if step == 3001 else 1.0
+        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
+        steps.append((m / (1 - 0.9**step)) / np.sqrt(v / (1 - 0.999**step)))
+    assert max(steps) == pytest.approx(3, abs=0.25)
+    assert steps[-1] == pytest.approx(1 / 20, rel=0.1)
+
+
+def test_initial_variance_of_linear_is_a_sixth_of_he():
+    torch.manual_seed(0)
+    weights = torch.nn.Linear(512, 2000).weight
+    assert weights.var().item() * 512 == pytest.approx(1 / 3, rel=0.01)
+
+
+def test_clipping_by_value_hides_an_overflow():
+    parameter = torch.nn.Parameter(torch.zeros(2))
+    parameter.grad = torch.tensor([torch.inf, torch.nan])
+    torch.nn.utils.clip_grad_value_([parameter], 1.0)
+    assert parameter.grad[0] == 1.0 and parameter.grad[1].isnan()
+    parameter.grad = torch.tensor([torch.inf, 1.0])
+    with pytest.raises(RuntimeError):
+        torch.nn.utils.clip_grad_norm_([parameter], 1.0, error_if_nonfinite=True)
+    torch.nn.utils.clip_grad_norm_([parameter], 1.0)
+    assert parameter.grad.isnan().any()
+
+
+def test_layer_norm_does_not_explode():
+    torch.manual_seed(0)
+    d, depth = 256, 30
+    A = torch.randn(256, d, dtype=torch.float64, requires_grad=True)
+    hidden, first = A, None
+    for layer in range(depth):
+        W = torch.randn(d, d, dtype=torch.float64) * (2 / d) ** 0.5
+        hidden = torch.relu(torch.nn.functional.layer_norm(hidden @ W.T, (d,)))
+        if layer == 0:
+            first = hidden
+            first.retain_grad()
+    hidden.retain_grad()
+    hidden.backward(torch.randn_like(hidden))
+    assert (first.grad.norm() / hidden.grad.norm()).item() ** (1 / (depth - 1)) == pytest.approx(1, abs=0.03)
