@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-from scripts.site import checks, figures, formulas, links, navigation, search, staging  # noqa: E402
+from scripts.site import checks, figures, formulas, links, navigation, search, sections, staging  # noqa: E402
 from scripts.site.listing import Listing  # noqa: E402
 from scripts.site.problems import ContentError, Problem  # noqa: E402
 from scripts.site.programme import is_question_page  # noqa: E402
@@ -71,6 +71,7 @@ def on_page_content(html: str, page: Page, **_: object) -> str:
     html = links.without_heading_previews(formulas.exclude_from_search(html))
     html = build.content.fill(html, page.url)
     if is_question_page(uri):
+        html = sections.wrap(html)
         html = html.replace("</h1>", "</h1>" + build.content.card(note), 1)
         html += links.related_html(note, build.content.notes, build.content.programme)
     return html
