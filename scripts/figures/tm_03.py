@@ -5,7 +5,7 @@ from functools import cache
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from matplotlib.ticker import LogLocator, NullLocator
 from scipy import ndimage
 
 from scripts.dl import initialization
@@ -15,18 +15,11 @@ from scripts.dl.losses import softmax, softmax_cross_entropy
 from scripts.dl.optimizers import Adam
 from scripts.figures import figure
 from scripts.figures.digits import CLASSES, digits
+from scripts.figures.numbers import ticks
 from scripts.figures.style import WIDTH, Theme, pyplot
 from scripts.figures.ticket_02 import Recipe, Run, trained
 
 TRAIN, BATCH, EPOCHS, HIDDEN, RATE = 400, 25, 60, 256, 1e-3  # of the NumPy networks below
-
-
-def _comma(digits_after: int) -> FuncFormatter:
-    return FuncFormatter(lambda v, _: f"{v:.{digits_after}f}".replace(".", ",").replace("-", "−"))
-
-
-def _plain(value: float, _position: int = 0) -> str:
-    return f"{value:g}".replace(".", ",")
 
 
 # The drop probability
@@ -56,13 +49,13 @@ def dropout_rate(theme: Theme) -> Figure:
     ):
         loss.semilogy(PROBABILITIES, values, "o-", color=getattr(theme, colour), markersize=5, label=label)
     loss.axhline(np.log(CLASSES), color=theme.muted, linewidth=1, linestyle=(0, (1, 3)))
-    loss.annotate("ответ наугад", (0.005, 2.55), color=theme.muted)
+    loss.annotate("ответ наугад", (0.005, 2.7), color=theme.muted)
     loss.set(ylim=(0.015, 4.2), xlabel="вероятность обнуления $p$", ylabel="кросс-энтропия\nбез масок")
     loss.legend(loc="lower right")
-    loss.yaxis.set_major_formatter(_plain)
+    loss.yaxis.set_major_formatter(ticks())
     loss.yaxis.set_minor_locator(NullLocator())
-    accuracy.yaxis.set_major_formatter(_comma(1))
-    loss.xaxis.set_major_formatter(_comma(1))
+    accuracy.yaxis.set_major_formatter(ticks(1))
+    loss.xaxis.set_major_formatter(ticks(1))
     return drawing
 
 
@@ -117,7 +110,7 @@ def curves(theme: Theme) -> Figure:
             panel.semilogy(epochs, history.masked, color=hue, linestyle=(0, (1, 1.5)), label=f"{label}, с масками")
     panel.set(xlim=(1, EPOCHS), ylim=(7e-4, 4), xlabel="эпоха", ylabel="кросс-энтропия")
     panel.yaxis.set_major_locator(LogLocator())
-    panel.yaxis.set_major_formatter(_plain)
+    panel.yaxis.set_major_formatter(ticks())
     panel.yaxis.set_minor_locator(NullLocator())
     panel.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncol=2)
     return drawing
@@ -127,7 +120,8 @@ def curves(theme: Theme) -> Figure:
 def gradient_noise(masks: bool) -> tuple[float, float]:
     """Of the gradient over random batches of 25, at one point of training: total variance, squared norm of its mean.
 
-    The point is the network with p = 0.5 after five epochs; `masks` says whether dropout is on.
+    Both estimates are unbiased: the mean over the draws still carries their variance over their number, subtracted
+    here. The point is the network with p = 0.5 after five epochs; `masks` says whether dropout is on.
     """
     network, data = trained_network(0.5, epochs=5).network, digits(TRAIN)
     labels, rng = np.eye(CLASSES)[data.y_train], np.random.default_rng(1)
@@ -140,7 +134,8 @@ def gradient_noise(masks: bool) -> tuple[float, float]:
         total, squares = total + gradient, squares + gradient**2
     network.training = False
     mean = total / draws
-    return float(np.sum(squares / draws - mean**2)), float(mean @ mean)
+    variance = float(np.sum(squares / draws - mean**2)) * draws / (draws - 1)
+    return variance, float(mean @ mean) - variance / draws
 
 
 # Removing units
@@ -176,8 +171,8 @@ def removal(theme: Theme) -> Figure:
     panel.axhline(1 / CLASSES, color=theme.muted, linewidth=1, linestyle=(0, (1, 3)))
     panel.annotate("наугад", (0.01, 0.04), color=theme.muted)
     panel.set(ylim=(0, 1.03), xlabel="доля выключенных нейронов", ylabel="точность на контроле")
-    panel.xaxis.set_major_formatter(_comma(1))
-    panel.yaxis.set_major_formatter(_comma(1))
+    panel.xaxis.set_major_formatter(ticks(1))
+    panel.yaxis.set_major_formatter(ticks(1))
     panel.legend(loc="lower left", bbox_to_anchor=(0.0, 0.12))
     return drawing
 
@@ -245,7 +240,7 @@ def subnetworks(theme: Theme) -> Figure:
         panel.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal", xlabel="среднее по 4096 подсетям")
         for axis in (panel.xaxis, panel.yaxis):
             axis.set_ticks([0, 0.5, 1])
-            axis.set_major_formatter(_plain)
+            axis.set_major_formatter(ticks())
     panels[0].set_ylabel("вся сеть, один проход")
     drawing.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncol=2, handletextpad=0.2)
     return drawing
@@ -307,7 +302,7 @@ def mc_dropout(theme: Theme) -> Figure:
     curve.plot(ANGLES, result.mutual, "s--", markersize=4, color=theme.backward, label="разногласие подсетей")
     curve.set(xlim=(-7.5, 187.5), ylim=(0, 1.7), xticks=ANGLES[::2], yticks=[0, 0.5, 1, 1.5],
               xlabel="угол поворота единицы, градусы", ylabel="наты")  # fmt: skip
-    curve.yaxis.set_major_formatter(_comma(1))
+    curve.yaxis.set_major_formatter(ticks(1))
     curve.legend(loc="upper right")
     return drawing
 
