@@ -23,25 +23,10 @@ from scripts.dl.losses import (
 from scripts.dl.mlp import MLP, Gradients
 from scripts.figures import ticket_01 as figures
 from scripts.figures.gradient_times import RECORDED, parameter_count
+from tests.content.page import assert_said, printed
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGE = (ROOT / "docs/tickets/01-backpropagation.md").read_text(encoding="utf-8").replace("\u00a0", " ")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-def said(*numbers: float, digits: int = 3) -> None:
-    """Each number stands on the page, in a formula (0{,}5) or in words (0,5)."""
-    plain = PAGE.replace("{,}", ",")
-    for number in numbers:
-        text = f"{number:.{digits}f}".replace(".", ",")
-        assert re.search(rf"(?<![\d,]){re.escape(text)}(?!\d)", plain), f"{text} is not on the page"
+PAGE = printed("tickets/01-backpropagation.md")
 
 
 def batch(network: MLP, objects: int, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
@@ -188,7 +173,7 @@ def test_cross_entropy_cancels_the_derivative_of_the_sigmoid_and_squared_error_d
     np.testing.assert_allclose(of_cross_entropy, p - y)
     np.testing.assert_allclose(of_squares, 2 * (p - y) * p * (1 - p))
     np.testing.assert_allclose((p - y) / (p * (1 - p)) * SIGMOID.derivative(z), p - y)
-    said(-of_cross_entropy.item(), -of_squares.item())
+    assert_said(PAGE, -of_cross_entropy.item(), -of_squares.item())
 
 
 def test_output_adjoint_figure():
@@ -198,7 +183,7 @@ def test_output_adjoint_figure():
     assert wrong == {
         0: pytest.approx(0.89, abs=0.02), 1: pytest.approx(0.70, abs=0.05), 10: pytest.approx(0.15, abs=0.03)
     }  # fmt: skip
-    said(0.89, 0.15, digits=2)
+    assert_said(PAGE, 0.89, 0.15, digits=2)
     np.testing.assert_allclose(adjoints[10].sum(axis=1), 0, atol=1e-14)
     last_nine = adjoints[10][figures.shown_objects()[-1]]
     assert last_nine[9] < -0.3
@@ -340,7 +325,9 @@ def test_hand_example_by_the_network():
     np.testing.assert_allclose(grads.deltas[1] @ network.weights[1], [[0.525, -0.393]], atol=5e-4)
     np.testing.assert_allclose(1 - network.inputs[1] ** 2, [[0.786, 0.915]], atol=5e-4)
     assert grads.deltas[1].item() == grads.biases[1].item() == pytest.approx(p)
-    said(0.462, 0.291, logit, p, loss, 0.413, 0.360, 0.825, 0.720, 0.303, 0.191, 0.525, 0.393, 0.786, 0.915)
+    assert_said(
+        PAGE, 0.462, 0.291, logit, p, loss, 0.413, 0.360, 0.825, 0.720, 0.303, 0.191, 0.525, 0.393, 0.786, 0.915
+    )
 
 
 def test_hand_example_by_the_micro_autograd():
@@ -353,14 +340,14 @@ def test_hand_example_by_the_micro_autograd():
         for j in (1, 2):
             assert node[f"w{i}{j}"].grad == pytest.approx(grads.weights[0][i - 1, j - 1])
     assert node["z"].grad == pytest.approx(node["p"].data)
-    said(node["p"].grad, node["p"].data * (1 - node["p"].data))
+    assert_said(PAGE, node["p"].grad, node["p"].data * (1 - node["p"].data))
 
 
 def test_contributions_of_the_fan_out_add_up():
     node = figures.hand_nodes()
     first, second = figures.contribution("x1", "w11x1"), figures.contribution("x1", "w21x1")
     assert first + second == pytest.approx(node["x1"].grad)
-    said(first, second, node["x1"].grad)
+    assert_said(PAGE, first, second, node["x1"].grad)
     total = figures.contribution("x2", "w12x2") + figures.contribution("x2", "w22x2")
     assert total == pytest.approx(node["x2"].grad)
 
@@ -395,7 +382,7 @@ def test_one_step_of_descent_on_the_hand_example():
         parameter -= 0.5 * gradient
     after, _ = figures.hand_pass(network)
     assert parameter_count(network) == 9
-    said(before, after, network.weights[1][0, 0])
+    assert_said(PAGE, before, after, network.weights[1][0, 0])
 
 
 # --- Cost ------------------------------------------------------------------------------------------------------------
@@ -416,7 +403,7 @@ def test_flops_of_a_layer_and_of_a_small_network():
     forward, backward = flops((64, 128, 128, 10))
     assert forward == 2 * 32 * (64 * 128 + 128 * 128 + 128 * 10)
     assert backward == 2 * forward - 2 * 32 * 64 * 128
-    said(backward / forward, digits=2)
+    assert_said(PAGE, backward / forward, digits=2)
 
 
 def test_a_hidden_layer_costs_twice_as_much_backward():
@@ -429,7 +416,7 @@ def test_a_hidden_layer_costs_twice_as_much_backward():
 def test_six_n_d_for_gpt_3():
     parameters, tokens = 1.75e11, 3e11
     assert 6 * parameters * tokens == pytest.approx(3.15e23)
-    said(1.75, 3.15, 3.14, digits=2)
+    assert_said(PAGE, 1.75, 3.15, 3.14, digits=2)
 
 
 def test_recorded_times_have_the_claimed_slopes_and_gap():
@@ -465,7 +452,7 @@ def test_gradient_check_of_the_hand_example_and_of_a_bug():
 
     delta1 = grads.deltas[1] @ network.weights[1]  # without the derivative of tanh
     wrong = flat([delta1.T @ figures.HAND_X, grads.weights[1], delta1.sum(axis=0), grads.biases[1]])
-    said(relative_error(wrong, numerical))
+    assert_said(PAGE, relative_error(wrong, numerical))
 
     direction = np.random.default_rng(0).normal(size=theta.size)
     h = 6e-6
@@ -542,7 +529,7 @@ def test_symmetry_figure():
     assert runs["zero"].losses.min() == pytest.approx(np.log(10), abs=0.002)
     assert not any(W.any() for W in runs["zero"].network.weights)
     assert np.ptp(runs["constant"].network.weights[0], axis=0).max() < 1e-10
-    said(np.log(10), digits=2)
+    assert_said(PAGE, np.log(10), digits=2)
     for name, percent in (("constant", 39), ("single", 28), ("random", 99)):
         assert 100 * runs[name].accuracy == pytest.approx(percent, abs=3)
     assert runs["random"].losses[-1] < 0.1 < 1.3 < runs["constant"].losses[-1] < runs["single"].losses[-1]
@@ -584,7 +571,7 @@ def test_feedback_alignment_figure():
     assert 100 * found["accuracy_feedback"][-1] == pytest.approx(97.5, abs=1.5)
     assert found["angles"][0] == pytest.approx([90, 90], abs=10)
     assert np.all(found["angles"][-1] < 60)
-    said(97.5, 98.6, digits=1)
+    assert_said(PAGE, 97.5, 98.6, digits=1)
 
 
 def test_loss_scaling_facts():

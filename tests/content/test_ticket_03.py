@@ -25,26 +25,11 @@ from scripts.dl.wengert import (
     tangents,
 )
 from scripts.figures import ticket_03 as figures
+from tests.content.page import assert_said, printed
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGE = (ROOT / "docs/tickets/03-autodiff.md").read_text(encoding="utf-8").replace("\u00a0", " ")
+PAGE = printed("tickets/03-autodiff.md")
 F64 = torch.float64
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-def said(*numbers: float, digits: int = 3) -> None:
-    """Each number stands on the page, in a formula (0{,}5) or in words (0,5)."""
-    plain = PAGE.replace("{,}", ",")
-    for number in numbers:
-        text = f"{number:.{digits}f}".replace(".", ",")
-        assert re.search(rf"(?<![\d,]){re.escape(text)}(?!\d)", plain), f"{text} is not on the page"
 
 
 def slope(function, at: float) -> float:
@@ -164,7 +149,7 @@ def test_worked_example_three_traces():
     assert sort["along x1"] == pytest.approx([1, 0, 0.5, 5, 0, 5.5, 5.5])
     assert sort["along x2"] == pytest.approx([0, 1, 0, 2, np.cos(5), 2, 2 - np.cos(5)])
     assert sort["adjoint"] == pytest.approx([5.5, 2 - np.cos(5), 1, 1, -1, 1, 1])
-    said(values[2], values[4], values[5], values[6], np.cos(5), 2 - np.cos(5))
+    assert_said(PAGE, values[2], values[4], values[5], values[6], np.cos(5), 2 - np.cos(5))
 
 
 def test_worked_example_by_three_engines():
@@ -212,7 +197,7 @@ def test_cheap_gradient_figure(name):
     expected = {"product": 3.0, "rosenbrock": 2.50, "network": 2.47}[name]
     assert ratios["reverse"][-1] == pytest.approx(expected, abs=0.005)
     if name != "product":
-        said(expected, digits=2)
+        assert_said(PAGE, expected, digits=2)
 
 
 def test_the_largest_network_of_the_figure_has_990_weights():
@@ -251,7 +236,7 @@ def test_hessian_of_the_example_two_ways():
         unit = np.eye(2)
         assert fm.second_derivative(figures.example, point, unit[i], unit[j]) == pytest.approx(hessian[i, j], abs=1e-15)
     assert expected[0] == 1.75
-    said(hessian[1, 1], expected[1])
+    assert_said(PAGE, hessian[1, 1], expected[1])
 
 
 def test_hessian_vector_costs_two_and_a_half_to_four_gradients():
@@ -342,7 +327,7 @@ def test_checkpointing_table_and_figure():
     for run in runs.values():
         np.testing.assert_allclose(run.bar, runs["none"].bar, rtol=1e-12)
         assert run.live.index(run.peak) >= run.costs.index(2) - 1  # the peak comes when the forward pass is over
-    said(248 / 192, digits=2)
+    assert_said(PAGE, 248 / 192, digits=2)
 
 
 def test_limits_of_the_ratio_and_of_decreasing_segments():
@@ -450,7 +435,7 @@ def test_estimators_figure():
     np.testing.assert_allclose(found["baseline"], np.sqrt(6 * d + 12), rtol=0.12)
     np.testing.assert_allclose(found["reparameterised"], 2.0, rtol=0.03)
     assert round(np.sqrt(4 * 300**2 + 14 * 300 + 12)) == 603 and "603" in PAGE
-    said(np.sqrt(6 * 300 + 12), digits=1)
+    assert_said(PAGE, np.sqrt(6 * 300 + 12), digits=1)
 
 
 def test_straight_through():
