@@ -7,24 +7,17 @@ from itertools import combinations, product
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from matplotlib.ticker import LogLocator, NullLocator
 from torch import nn
 from torch.nn import functional as F
 
 from scripts.figures import figure
 from scripts.figures.digits import CLASSES, digits
+from scripts.figures.numbers import ticks
 from scripts.figures.style import WIDTH, Theme, pyplot
 
 SIDE, DIGIT, PLACES = 16, 8, 9  # canvas, digit, possible offsets along one axis
 BATCH = 100
-
-
-def _comma(digits_after: int) -> FuncFormatter:
-    return FuncFormatter(lambda v, _: f"{v:.{digits_after}f}".replace(".", ",").replace("-", "−"))
-
-
-def _plain(value: float, _position: int = 0) -> str:
-    return f"{value:g}".replace(".", ",")
 
 
 # One data set, several learners
@@ -49,10 +42,10 @@ def _relu_network() -> nn.Module:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     network = nn.Sequential(nn.Linear(1, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 1)).double()
-    optimizer = torch.optim.Adam(network.parameters(), lr=3e-3)
+    optimizer = torch.optim.Adam(network.parameters(), lr=3e-3, fused=True)
     x, y = torch.tensor(POINTS[:, None] - 4), torch.tensor(observed()[:, None])
-    for step in range(4000):
-        optimizer.param_groups[0]["lr"] = 3e-3 * (1 - step / 4000)
+    for step in range(2000):
+        optimizer.param_groups[0]["lr"] = 3e-3 * (1 - step / 2000)
         loss = F.mse_loss(network(x), y)
         optimizer.zero_grad()
         loss.backward()
@@ -102,7 +95,7 @@ def hypotheses(theme: Theme) -> Figure:
     panel.set(xlim=(LINE[0], LINE[-1]), ylim=(-2.6, 2.6), xlabel="$x$", ylabel="ответ")
     panel.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncol=3, columnspacing=1.2, handlelength=1.5)
     for axis in (panel.xaxis, panel.yaxis):
-        axis.set_major_formatter(_comma(0))
+        axis.set_major_formatter(ticks(0))
     return drawing
 
 
@@ -184,16 +177,20 @@ def permuted(pictures: np.ndarray) -> np.ndarray:
 
 
 class Convolutional(nn.Module):
-    """Convolution 3×3 to 16 channels, ReLU, max-pool 2×2, convolution 3×3 to 64, ReLU, global maximum or flat head."""
+    """Convolution 3×3 to 16 channels, ReLU, max-pool 2×2, convolution 3×3 to 64, ReLU, global maximum or flat head.
 
-    def __init__(self, flat: bool = False):
+    `stride` is that of the pooling; a flat head needs the default.
+    """
+
+    def __init__(self, flat: bool = False, stride: int = 2):
         super().__init__()
-        self.flat = flat
+        self.flat, self.stride = flat, stride
         self.first, self.second = nn.Conv2d(1, 16, 3, padding=1), nn.Conv2d(16, 64, 3, padding=1)
         self.head = nn.Linear(64 * (SIDE // 2) ** 2 if flat else 64, CLASSES)
+        self.to(memory_format=torch.channels_last)  # faster on one core, the same numbers
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = F.max_pool2d(torch.relu(self.first(x[:, None])), 2)
+        x = F.max_pool2d(torch.relu(self.first(x[:, None])), 2, self.stride)
         x = torch.relu(self.second(x))
         return self.head(x.flatten(1) if self.flat else x.amax((2, 3)))
 
@@ -212,7 +209,7 @@ def fitted(build: Callable[[], nn.Module], pictures: np.ndarray, labels: np.ndar
     torch.set_num_threads(1)
     torch.manual_seed(0)
     network, size = build(), 50 if len(pictures) <= 1000 else BATCH
-    optimizer = torch.optim.Adam(network.parameters(), rate)
+    optimizer = torch.optim.Adam(network.parameters(), rate, fused=True)
     X, y, generator = torch.tensor(pictures), torch.tensor(labels), torch.Generator().manual_seed(0)
     order = torch.empty(0, dtype=torch.long)
     for step in range(steps):
@@ -237,18 +234,20 @@ PERMUTED_COUNTS = (100, 300, 1000)
 
 
 @cache
-def trained(kind: str, count: int, shuffled: bool = False) -> nn.Module:
+def trained(kind: str, count: int, shuffled: bool) -> nn.Module:
     """`mlp` or `cnn` on `count` pictures, with the pixels permuted or not."""
     pictures, labels = train_pictures(count)
     if shuffled:
         pictures = permuted(pictures)
     if kind == "cnn":
-        return fitted(Convolutional, pictures, labels, steps=500, rate=5e-3)
-    return fitted(perceptron, pictures, labels, steps={97_200: 4000, 10_000: 2000}.get(count, 800), rate=2e-3)
+        return fitted(Convolutional, pictures, labels, steps=500 if count >= 1000 else 250, rate=5e-3)
+    return fitted(
+        perceptron, pictures, labels, steps={100: 400, 300: 400, 10_000: 1000, 97_200: 3000}.get(count, 800), rate=2e-3
+    )
 
 
 @cache
-def test_accuracy(kind: str, count: int, shuffled: bool = False) -> float:
+def test_accuracy(kind: str, count: int, shuffled: bool) -> float:
     pictures, labels = test_pictures()
     return accuracy(trained(kind, count, shuffled), permuted(pictures) if shuffled else pictures, labels)
 
@@ -265,12 +264,12 @@ def data_and_bias(theme: Theme) -> Figure:
         counts = PERMUTED_COUNTS if shuffled else COUNTS[kind]
         values = [test_accuracy(kind, count, shuffled) for count in counts]
         panel.semilogx(counts, values, marker, markersize=6, color=getattr(theme, colour), label=label)
-    panel.axhline(test_accuracy("cnn", 1000), color=theme.good, linewidth=0.9, linestyle=(0, (1, 3)))
+    panel.axhline(test_accuracy("cnn", 1000, False), color=theme.good, linewidth=0.9, linestyle=(0, (1, 3)))
     panel.set(ylim=(0, 1.03), xlabel="число обучающих картинок", ylabel="точность на контроле")
     panel.set_xticks([100, 300, 1000, 3000, 10_000, 97_200])
     panel.xaxis.set_major_formatter(lambda v, _: f"{v:,.0f}".replace(",", " " if v >= 10_000 else ""))
     panel.xaxis.set_minor_locator(NullLocator())
-    panel.yaxis.set_major_formatter(_comma(1))
+    panel.yaxis.set_major_formatter(ticks(1))
     panel.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncol=2)
     return drawing
 
@@ -294,7 +293,7 @@ def centred(kind: str) -> nn.Module:
 @cache
 def shifted_accuracy(kind: str) -> np.ndarray:
     """Test accuracy with all digits shifted down by SHIFTS: (9,). `everywhere` is the MLP that saw all places."""
-    network = trained("mlp", 97_200) if kind == "everywhere" else centred(kind)
+    network = trained("mlp", 97_200, False) if kind == "everywhere" else centred(kind)
     data, middle = digits(), np.full(len(digits().X_test), PLACES // 2)
     return np.array([accuracy(network, placed(data.X_test, middle + s, middle), data.y_test) for s in SHIFTS])
 
@@ -311,8 +310,8 @@ def shifts(theme: Theme) -> Figure:
         panel.plot(SHIFTS, shifted_accuracy(kind), marker, markersize=5, color=getattr(theme, colour), label=label)
     panel.axhline(1 / CLASSES, color=theme.muted, linewidth=1, linestyle=(0, (1, 3)))
     panel.set(ylim=(0, 1.03), xlabel="сдвиг цифры на контроле, пиксели", ylabel="точность на контроле", xticks=SHIFTS)
-    panel.xaxis.set_major_formatter(_comma(0))
-    panel.yaxis.set_major_formatter(_comma(1))
+    panel.xaxis.set_major_formatter(ticks(0))
+    panel.yaxis.set_major_formatter(ticks(1))
     panel.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncol=2)
     return drawing
 
@@ -367,7 +366,7 @@ def residual_amplitudes() -> np.ndarray:
     width = 128
     network = nn.Sequential(nn.Linear(1, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(),
                             nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 1))  # fmt: skip
-    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3, fused=True)
     rows = []
     for _ in range(STEPS):
         missing = target - network(2 * x - 1)
@@ -388,7 +387,7 @@ def frequencies(theme: Theme) -> Figure:
         panel.semilogx(shown, values, color=colour, linewidth=1.6, label=f"{k}")
     panel.set(xlim=(10, STEPS), ylim=(0, 1.15), xlabel="шаг Adam", ylabel="осталось от амплитуды")
     panel.xaxis.set_major_locator(LogLocator())
-    panel.xaxis.set_major_formatter(_plain)
-    panel.yaxis.set_major_formatter(_comma(1))
+    panel.xaxis.set_major_formatter(ticks())
+    panel.yaxis.set_major_formatter(ticks(1))
     panel.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncol=5, title="периодов на отрезке", columnspacing=1.4)
     return drawing
