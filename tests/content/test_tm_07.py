@@ -2,6 +2,7 @@
 
 import doctest
 import gc
+import math
 import re
 import threading
 from pathlib import Path
@@ -802,3 +803,10 @@ def test_accumulated_microbatches_are_the_large_batch():
     for part in X.split(2):
         (((part @ w) ** 2).mean() / 3).backward()
     assert torch.allclose(w.grad, whole)
+
+
+def test_outside_the_domain_the_gradient_is_arbitrary():
+    for function, expected in ((torch.log, -0.5), (torch.sqrt, math.nan)):
+        x = torch.tensor(-2.0, requires_grad=True)
+        function(x).backward()
+        assert x.grad.item() == pytest.approx(expected, nan_ok=True)

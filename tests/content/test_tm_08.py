@@ -405,3 +405,13 @@ def test_rmsprop_stays_on_the_ray_at_every_step():
     for _ in range(40):
         optimizer.step([X.T @ (X @ w - y)])
         np.testing.assert_allclose(w, w[0] * s, rtol=1e-9)
+
+
+def test_rmsprop_keeps_steps_of_about_one_on_noise():
+    rng = np.random.default_rng(0)
+    v, steps = 0.0, []
+    for t in range(1, 20_001):
+        g = rng.standard_normal()
+        v = 0.999 * v + 0.001 * g**2
+        steps.append(g / np.sqrt(v / (1 - 0.999**t)))
+    assert np.sqrt(np.mean(np.square(steps[2000:]))) == pytest.approx(1, abs=0.03)
