@@ -147,8 +147,8 @@ def _tied(before: str, rendered: str, after: str) -> str:
     """
     if not before and not after:
         return rendered
-    start, *parts = rendered.split(BASE_START)
-    breakable = start + BASE_START + f"<wbr>{BASE_START}".join(parts)
+    start, base, others = rendered.partition(BASE_START)
+    breakable = start + base + others.replace(BASE_START, "<wbr>" + BASE_START)
     return f'<span class="tied">{before}{breakable}{after}</span>'
 
 

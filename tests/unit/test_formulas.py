@@ -74,6 +74,10 @@ def test_what_touches_a_formula_is_tied_to_it(katex):
     assert page.count("<wbr>") == 1 and page.endswith("</span></span></span> и")
 
 
+def test_tying_leaves_markup_without_parts_alone():
+    assert formulas._tied("(", "<span>x</span>", ")") == '<span class="tied">(<span>x</span>)</span>'
+
+
 def test_formulas_are_kept_out_of_search():
     marked = formulas.exclude_from_search(INLINE.format("x"))
     assert marked.startswith('<span class="arithmatex" data-search-exclude>')
