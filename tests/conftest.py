@@ -9,8 +9,16 @@ from pathlib import Path
 import pytest
 
 from scripts.browser.serving import SiteServer
+from scripts.experiments.recorded import reading_only
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(autouse=True)
+def no_experiment() -> Iterator[None]:
+    """Tests take the results of long experiments from their records."""
+    with reading_only():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ not. Beside the drawings of a page stands `manifest.json` with that hash and the
 import ast
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -59,16 +60,22 @@ def _is_figure_mark(mark: ast.expr) -> bool:
 
 def code_hash(module: Path, root: Path = ROOT) -> str:
     """Digest of the source of `module`, of all local modules it reaches, and of the shared style and fonts."""
+    fonts = (path.relative_to(root) for path in (root / FONTS).glob("*.ttf"))
+    return sources_hash([module, *SHARED_MODULES], fonts, root)
+
+
+def sources_hash(modules: Iterable[Path], files: Iterable[Path] = (), root: Path = ROOT) -> str:
+    """Digest of the source of `modules`, of all local modules that they reach, and of `files`."""
     digest = hashlib.sha256()
-    for path in sorted(_reachable(module, root) | set((root / FONTS).glob("*.ttf"))):
+    for path in sorted(_reachable(modules, root) | {root / file for file in files}):
         digest.update(path.relative_to(root).as_posix().encode())
         digest.update(hashlib.sha256(path.read_bytes().replace(b"\r\n", b"\n")).digest())
     return digest.hexdigest()[:16]
 
 
-def _reachable(module: Path, root: Path) -> set[Path]:
+def _reachable(modules: Iterable[Path], root: Path) -> set[Path]:
     seen: set[Path] = set()
-    waiting = [root / module, *(root / shared for shared in SHARED_MODULES)]
+    waiting = [root / module for module in modules]
     while waiting:
         path = waiting.pop()
         if path not in seen:
