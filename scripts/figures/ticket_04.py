@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullFormatter, NullLocator
 from threadpoolctl import threadpool_limits
@@ -142,32 +143,98 @@ PAIRS = (("gd", "heavy-ball"), ("rmsprop", "adam"))
 SHOWN = 80  # points of each path that are drawn
 
 
+def _level_lines(
+    plane: Axes, theme: Theme, f: Callable[[np.ndarray], float], xs: np.ndarray, ys: np.ndarray, levels: np.ndarray
+) -> None:
+    heights = np.array([[f(np.array([x, y])) for x in xs] for y in ys])
+    plane.contour(xs, ys, heights, levels=levels, colors=theme.grid, linewidths=1.0)
+    plane.set_ylabel("$w_2$")
+    plane.grid(False)
+
+
+def _plot_path(plane: Axes, theme: Theme, racer: str, points: np.ndarray) -> None:
+    colour, label = getattr(theme, RACER_COLOURS[racer]), RACER_LABELS[racer]
+    plane.plot(*points.T, color=colour, linewidth=1.2, marker="o", markersize=2, label=label)
+
+
+def _mark_ends(plane: Axes, theme: Theme, start: np.ndarray, minimum: np.ndarray) -> None:
+    plane.plot(*start, "o", color=theme.ink, markersize=6)
+    plane.plot(*minimum, "*", color=theme.ink, markersize=10)
+    plane.legend(loc="lower center", bbox_to_anchor=(0.5, 0.99), ncol=2)
+
+
 @figure
 def trajectories(theme: Theme) -> Figure:
     """Paths over the level lines of the valley, two methods a panel, and its values below."""
     drawing, (*planes, values) = pyplot.subplots(3, 1, figsize=(WIDTH, 8.6), height_ratios=(1.3, 1.3, 1))
     xs, ys = np.linspace(-3.0, 10.6, 90), np.linspace(-1.6, 7.6, 90)
-    heights = np.array([[valley(np.array([x, y])) for x in xs] for y in ys])
     for plane, pair in zip(planes, PAIRS, strict=True):
-        plane.contour(xs, ys, heights, levels=np.geomspace(0.5, 2000, 10), colors=theme.grid, linewidths=1.0)
+        _level_lines(plane, theme, valley, xs, ys, np.geomspace(0.5, 2000, 10))
         for name in pair:
-            points, colour, label = valley_path(name), getattr(theme, RACER_COLOURS[name]), RACER_LABELS[name]
-            plane.plot(*points[: SHOWN + 1].T, color=colour, linewidth=1.2, marker="o", markersize=2, label=label)
+            points = valley_path(name)
+            _plot_path(plane, theme, name, points[: SHOWN + 1])
             losses = np.array([valley(w) for w in points])
-            values.semilogy(np.maximum(losses, 1e-16), color=colour, linewidth=1.4)
-        plane.plot(*VALLEY_START, "o", color=theme.ink, markersize=6)
-        plane.plot(0, 0, "*", color=theme.ink, markersize=10)
-        plane.set_ylabel("$w_2$")
-        plane.grid(False)
+            values.semilogy(np.maximum(losses, 1e-16), color=getattr(theme, RACER_COLOURS[name]), linewidth=1.4)
+        _mark_ends(plane, theme, VALLEY_START, np.zeros(2))
         for axis in (plane.xaxis, plane.yaxis):
             axis.set_major_locator(MaxNLocator(integer=True, nbins=8))
-        plane.legend(loc="lower center", bbox_to_anchor=(0.5, 0.99), ncol=2)
     planes[1].set_xlabel("$w_1$")
     values.set_xlabel("шаг")
     values.set_ylabel(r"$f-f^*$")
     values.yaxis.set_minor_locator(NullLocator())
     values.set_ylim(1e-12, 1e3)
     values.set_xlim(0, 400)
+    return drawing
+
+
+# A curved valley: Rosenbrock's function
+
+BANANA_START, BANANA_MINIMUM = np.array([-1.2, 1.0]), np.ones(2)
+BANANA_RACERS: dict[str, Make] = {
+    "gd": lambda p: SGD(p, 0.002),
+    "heavy-ball": lambda p: SGD(p, 0.002, momentum=0.9),
+    "rmsprop": lambda p: RMSProp(p, 0.003, alpha=0.9),
+    "adam": lambda p: Adam(p, 0.1),
+}
+BANANA_STEPS, BANANA_SHOWN, BANANA_VALUES = 8000, 600, 2500
+
+
+def banana(w: np.ndarray) -> float:
+    """Rosenbrock's function (1 - w₁)² + 100 (w₂ - w₁²)²: a valley along a parabola, kappa = 2508 at its minimum."""
+    return float((1 - w[0]) ** 2 + 100 * (w[1] - w[0] ** 2) ** 2)
+
+
+def banana_gradient(w: np.ndarray) -> np.ndarray:
+    across = w[1] - w[0] ** 2
+    return np.array([-2 * (1 - w[0]) - 400 * w[0] * across, 200 * across])
+
+
+@cache
+def banana_path(name: str) -> np.ndarray:
+    return follow(BANANA_RACERS[name], banana_gradient, BANANA_START, BANANA_STEPS)[0]
+
+
+@figure
+def rosenbrock(theme: Theme) -> Figure:
+    """The first steps of four methods along the curved valley, and the values over all steps."""
+    drawing, (plane, values) = pyplot.subplots(2, 1, figsize=(WIDTH, 6.4), height_ratios=(1.3, 1))
+    xs, ys = np.linspace(-1.6, 1.5, 120), np.linspace(-0.6, 2.0, 120)
+    _level_lines(plane, theme, banana, xs, ys, np.geomspace(0.3, 1000, 9))
+    for name in RACERS:
+        points = banana_path(name)
+        _plot_path(plane, theme, name, points[: BANANA_SHOWN + 1])
+        plane.plot(*points[BANANA_SHOWN], "s", color=getattr(theme, RACER_COLOURS[name]), markersize=6, zorder=3)
+        losses = np.maximum([banana(w) for w in points[: BANANA_VALUES + 1]], 1e-16)
+        values.loglog(np.arange(1, len(losses) + 1), losses, color=getattr(theme, RACER_COLOURS[name]), linewidth=1.4)
+    _mark_ends(plane, theme, BANANA_START, BANANA_MINIMUM)
+    for axis in (plane.xaxis, plane.yaxis):
+        axis.set_major_locator(MaxNLocator(nbins=6))
+        axis.set_major_formatter(ticks())
+    plane.set_xlabel("$w_1$")
+    values.set_xlabel("шаг")
+    values.set_ylabel(r"$f-f^*$")
+    values.yaxis.set_minor_locator(NullLocator())
+    values.set_ylim(1e-10, 1e2)
     return drawing
 
 

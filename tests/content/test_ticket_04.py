@@ -8,6 +8,7 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from scripts.dl import schedules
+from scripts.dl.gradcheck import numerical_gradient
 from scripts.dl.optimizers import SGD, AdaGrad, Adam, AdamW, newton_schulz
 from scripts.figures import ticket_04 as page
 
@@ -297,6 +298,22 @@ def test_race_in_the_valley():
 
 
 # Adaptive methods and Adam
+
+
+def test_races_on_the_curved_valley():
+    losses = {name: np.array([page.banana(w) for w in page.banana_path(name)]) for name in page.RACERS}
+    assert first_below(losses["heavy-ball"], 1e-6) == pytest.approx(769, abs=2)
+    assert first_below(losses["adam"], 1e-6) == pytest.approx(1139, abs=3)
+    assert first_below(losses["gd"], 1e-6) == pytest.approx(7493, abs=20)
+    assert losses["rmsprop"].min() > 1e-3
+    assert losses["rmsprop"][-1] == pytest.approx(0.002, abs=2e-4)
+    assert losses["adam"][page.BANANA_VALUES] < 1e-8
+    assert 0.1 < losses["adam"][page.BANANA_VALUES :].max() < 1
+    hessian = np.array([[802, -400], [-400, 200]])
+    assert np.linalg.cond(hessian) == pytest.approx(2508, abs=1)
+    np.testing.assert_allclose(
+        numerical_gradient(page.banana, page.BANANA_START.copy()), page.banana_gradient(page.BANANA_START), rtol=1e-6
+    )
 
 
 def test_adagrad_step_falls_as_the_root():
