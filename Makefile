@@ -25,7 +25,7 @@ build: $(VENV)/.site ## build the site into site/
 	$(PY) -m mkdocs build --strict
 
 test: $(VENV)/.chromium lint build ## run everything that the automatic check runs
-	OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses auto --dist loadfile
+	OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses auto --dist loadgroup
 
 lint: $(VENV)/.dev
 	$(PY) -m ruff check

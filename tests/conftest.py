@@ -14,6 +14,19 @@ from scripts.experiments.recorded import reading_only
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Say which tests share a worker: those of one page, so that what its figures compute is computed once, and those
+    of one file, but for the browser's, each of which takes long and needs only the site."""
+    for item in items:
+        if item.path.parent.name != "browser":
+            item.add_marker(pytest.mark.xdist_group(_shared_work(item)))
+
+
+def _shared_work(item: pytest.Item) -> str:
+    figure = getattr(item, "callspec", None) and item.callspec.params.get("figure")
+    return figure.page if figure else item.path.stem.removeprefix("test_").replace("_", "-")
+
+
 @pytest.fixture(autouse=True)
 def no_experiment() -> Iterator[None]:
     """Tests take the results of long experiments from their records."""

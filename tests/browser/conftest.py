@@ -9,6 +9,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Route, s
 from scripts.browser import chromium
 from scripts.browser.serving import SiteServer
 
+SHARES = 6
 SITEMAP = "{http://www.sitemaps.org/schemas/sitemap/0.9}"
 
 OpenPage = Callable[..., Page]
@@ -39,6 +40,19 @@ def questions(addresses: list[str]) -> list[str]:
     found = [address for address in found if address.count("/") == 2]
     assert len(found) >= 3
     return found
+
+
+@pytest.fixture(params=range(SHARES), ids=lambda share: f"share {share + 1} of {SHARES}")
+def some_pages(request: pytest.FixtureRequest, addresses: list[str]) -> list[str]:
+    """One share of all pages, the one for missing addresses among them: a test that looks at every page asks for it
+    and is spread over the workers."""
+    return [*addresses, "404.html"][request.param :: SHARES]
+
+
+@pytest.fixture
+def some_questions(some_pages: list[str], questions: list[str]) -> list[str]:
+    """The question pages among `some_pages`."""
+    return [address for address in some_pages if address in questions]
 
 
 @pytest.fixture

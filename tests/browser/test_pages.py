@@ -26,8 +26,8 @@ TOO_WIDE = """() => {
 }"""
 
 
-def test_pages_load_whole(open_page, addresses, subtests):
-    for address in addresses:
+def test_pages_load_whole(open_page, some_pages, subtests):
+    for address in some_pages:
         with subtests.test(address or "/"):
             page = open_page(address)
             page.evaluate(EVERY_IMAGE)
@@ -37,8 +37,8 @@ def test_pages_load_whole(open_page, addresses, subtests):
 
 @pytest.mark.parametrize("width", [360])
 @pytest.mark.parametrize("javascript", [True, False], ids=["with JavaScript", "without JavaScript"])
-def test_pages_do_not_scroll_sideways(open_page, addresses, subtests, width, javascript):
-    for address in [*addresses, "404.html"]:
+def test_pages_do_not_scroll_sideways(open_page, some_pages, subtests, width, javascript):
+    for address in some_pages:
         with subtests.test(address or "/"):
             page = open_page(address, width=width, height=740, javascript=javascript)
             page.evaluate("document.fonts.ready")
@@ -61,13 +61,13 @@ def test_missing_page(open_page, site_server):
     expect(page).to_have_url(site_server.url + "tickets/")
 
 
-def test_pages_link_to_their_source(open_page, questions, subtests):
+def test_pages_link_to_their_source(open_page, some_questions, subtests):
     from mkdocs.config import load_config
 
     from tests.conftest import ROOT
 
     repository = load_config(str(ROOT / "mkdocs.yml")).repo_url.rstrip("/")
-    for address in questions:
+    for address in some_questions:
         with subtests.test(address or "/"):
             page = open_page(address, javascript=False)
             edit = page.locator("a[rel~=edit], a.md-content__button[href*='/edit/']").first.get_attribute("href")

@@ -65,8 +65,8 @@ def visible_text(locator) -> str:
     )
 
 
-def test_punctuation_stays_with_its_formula(open_page, questions, subtests):
-    for address in questions:
+def test_punctuation_stays_with_its_formula(open_page, some_questions, subtests):
+    for address in some_questions:
         with subtests.test(address):
             page = open_page(address, width=360)
             assert page.locator(".tied").count() > 0

@@ -16,8 +16,8 @@ FIGURES = """() => [...document.querySelectorAll("figure")].map((figure) => {
 })"""
 
 
-def test_formulas_are_shown(open_page, questions, subtests):
-    for address in questions:
+def test_formulas_are_shown(open_page, some_questions, subtests):
+    for address in some_questions:
         with subtests.test(address or "/"):
             page = open_page(address, javascript=False)
             open_details(page)
@@ -27,8 +27,8 @@ def test_formulas_are_shown(open_page, questions, subtests):
             assert page.evaluate("document.fonts.check('16px KaTeX_Math')")
 
 
-def test_figures_are_shown(open_page, questions, subtests):
-    for address in questions:
+def test_figures_are_shown(open_page, some_questions, subtests):
+    for address in some_questions:
         with subtests.test(address or "/"):
             page = open_page(address, javascript=False)
             figures = page.evaluate(FIGURES)
@@ -38,8 +38,8 @@ def test_figures_are_shown(open_page, questions, subtests):
                 assert figure["caption"], figure
 
 
-def test_every_answer_can_be_unfolded(open_page, questions, subtests):
-    for address in questions:
+def test_every_answer_can_be_unfolded(open_page, some_questions, subtests):
+    for address in some_questions:
         with subtests.test(address or "/"):
             page = open_page(address, javascript=False)
             question = page.locator("details.question").first
