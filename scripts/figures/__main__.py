@@ -23,7 +23,8 @@ def main() -> None:
         if reason:
             print(f"drawing {figure.page}/{figure.name}: {reason}", flush=True)
             drawing.draw(figure)
-    for path in drawing.remove_orphans(declared):
+    # Only when all pages are drawn: a module that is being edited elsewhere may lack its functions for a moment.
+    for path in [] if targets else drawing.remove_orphans(declared):
         print(f"removed {path.relative_to(freshness.ROOT)}: no function draws it")
 
 
