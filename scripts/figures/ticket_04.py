@@ -154,7 +154,8 @@ def _level_lines(
 
 def _plot_path(plane: Axes, theme: Theme, racer: str, points: np.ndarray) -> None:
     colour, label = getattr(theme, RACER_COLOURS[racer]), RACER_LABELS[racer]
-    plane.plot(*points.T, color=colour, linewidth=1.2, marker="o", markersize=2, label=label)
+    marker = "o" if len(points) <= SHOWN + 1 else ""  # on a long path the points merge and only weigh
+    plane.plot(*points.T, color=colour, linewidth=1.2, marker=marker, markersize=2, label=label)
 
 
 def _mark_ends(plane: Axes, theme: Theme, start: np.ndarray, minimum: np.ndarray) -> None:
