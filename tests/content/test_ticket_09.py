@@ -226,6 +226,7 @@ def test_operations():
     assert tr.block_flops(6 * d, d).share_of_scores == 0.5
     assert round(12 * flops.total / 1e9) == 97
     assert "$97$ млрд операций" in PAGE
+    assert_said(PAGE, *(12 * part / 1e9 for part in (flops.ffn, flops.projections, flops.scores)), digits=1)
 
 
 def test_parameters_of_bert_line_by_line():
