@@ -43,7 +43,7 @@ def expect_typeset(page: Page) -> None:
 
 def test_preview_of_a_link_shows_typeset_formulas(open_page, questions, subtests):
     previewed = 0
-    for address in questions:
+    for address in questions[::6]:  # the theme makes all of them in one way
         page = open_page(address)
         link = page.evaluate_handle(LINK_TO_FORMULA).as_element()
         if link is None:

@@ -1,5 +1,7 @@
 """With JavaScript switched off, a question page still shows all its formulas and figures."""
 
+from playwright.sync_api import Page
+
 from tests.browser.conftest import open_details
 
 # How many elements match, and which of them take no room on the page.
@@ -16,32 +18,32 @@ FIGURES = """() => [...document.querySelectorAll("figure")].map((figure) => {
 })"""
 
 
-def test_formulas_are_shown(open_page, some_questions, subtests):
+def test_a_page_shows_all_it_has(open_page, some_questions, subtests):
     for address in some_questions:
         with subtests.test(address or "/"):
             page = open_page(address, javascript=False)
-            open_details(page)
-            formulas = page.evaluate(BOXES, ".katex")
-            assert formulas["count"] == page.locator(".arithmatex").count() > 0
-            assert formulas["empty"] == []
-            assert page.evaluate("document.fonts.check('16px KaTeX_Math')")
+            expect_figures(page, at_least=4 if address.startswith("tickets/") else 2)
+            expect_unfolding(page)
+            expect_formulas(page)
 
 
-def test_figures_are_shown(open_page, some_questions, subtests):
-    for address in some_questions:
-        with subtests.test(address or "/"):
-            page = open_page(address, javascript=False)
-            figures = page.evaluate(FIGURES)
-            assert len(figures) >= (4 if address.startswith("tickets/") else 2)
-            for figure in figures:
-                assert figure["loaded"] == [True], figure
-                assert figure["caption"], figure
+def expect_figures(page: Page, at_least: int) -> None:
+    figures = page.evaluate(FIGURES)
+    assert len(figures) >= at_least
+    for figure in figures:
+        assert figure["loaded"] == [True], figure
+        assert figure["caption"], figure
 
 
-def test_every_answer_can_be_unfolded(open_page, some_questions, subtests):
-    for address in some_questions:
-        with subtests.test(address or "/"):
-            page = open_page(address, javascript=False)
-            question = page.locator("details.question").first
-            question.locator("summary").click()
-            assert question.locator("summary ~ *").first.is_visible()
+def expect_unfolding(page: Page) -> None:
+    question = page.locator("details.question").first
+    question.locator("summary").click()
+    assert question.locator("summary ~ *").first.is_visible()
+
+
+def expect_formulas(page: Page) -> None:
+    open_details(page)
+    formulas = page.evaluate(BOXES, ".katex")
+    assert formulas["count"] == page.locator(".arithmatex").count() > 0
+    assert formulas["empty"] == []
+    assert page.evaluate("document.fonts.check('16px KaTeX_Math')")
