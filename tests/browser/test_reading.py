@@ -102,7 +102,7 @@ def test_figure_opens_large_and_closes(open_page, questions):
 
 
 def test_search_finds_and_opens_a_page(open_page, site_server):
-    page = open_page()
+    page = open_page(search=True)
     # On a wide screen the field is there; on a narrow one it is behind a button.
     page.locator(".md-search__input").fill("градиент")
     result = page.locator(".md-search-result__link").first
