@@ -31,8 +31,9 @@ lint: $(VENV)/.dev
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
 
-figures: $(VENV)/.dev ## draw the figures whose code has changed
+figures: $(VENV)/.dev ## draw the figures, and make the sound clips, whose code has changed
 	$(PY) -m scripts.figures
+	$(PY) -m scripts.clips
 
 bench: $(VENV)/.chromium ## measure this build against formulas rendered in the browser
 	$(PY) -m scripts.bench

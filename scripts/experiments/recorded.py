@@ -17,9 +17,10 @@ from pathlib import Path
 
 import numpy as np
 
-from scripts.figures.freshness import ROOT, sources_hash
+from scripts.sources import ROOT, sources_hash
 
 RECORDS = Path("data/records")
+KEEPER = Path(__file__).resolve().relative_to(ROOT)
 CODE = "code"  # the name under which the hash stands in a record
 
 Result = dict[str, np.ndarray]
@@ -41,7 +42,7 @@ def recorded(experiment: Callable[..., dict[str, object]]) -> Callable[..., Resu
     @functools.cache
     def call(*arguments: str | float) -> Result:
         path = ROOT / RECORDS / module.stem / (_stem(experiment.__name__, arguments) + ".npz")
-        code = sources_hash([module])
+        code = _code_hash(module)
         found = _read(path)
         if found is None or found.pop(CODE).item() != code:
             _require_permission(path)
@@ -76,7 +77,11 @@ def is_fresh(record: Path) -> bool:
     """Whether the module that made `record` is still there and unchanged."""
     module = Path(__file__).parent / f"{record.parent.name}.py"
     found = _read(record)
-    return module.is_file() and found is not None and found[CODE].item() == sources_hash([module.relative_to(ROOT)])
+    return module.is_file() and found is not None and found[CODE].item() == _code_hash(module.relative_to(ROOT))
+
+
+def _code_hash(module: Path) -> str:
+    return sources_hash([module], without=[KEEPER])
 
 
 def _stem(name: str, arguments: tuple[str | float, ...]) -> str:

@@ -1,15 +1,28 @@
 """Figures of the site: one module a page, each public function one figure.
 
-`figure` marks a function as a figure. Everything else here (style, drawing, freshness) is shared by all pages.
+`figure` marks a function as a figure. Everything else here (style, numbers, digits, drawing) is shared by all pages.
 """
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from scripts.artifacts import Kind
 
 if TYPE_CHECKING:  # matplotlib is not needed to *list* the figures
     from matplotlib.figure import Figure
 
     from scripts.figures.style import Theme
+
+FIGURES = Kind(
+    name="figure",
+    mark="figure",
+    modules=Path("scripts/figures"),
+    output=Path("figures"),
+    suffixes={"light": ".svg", "dark": ".dark.svg"},
+    shared=(Path("scripts/figures/style.py"),),
+    files="scripts/figures/fonts/*.ttf",
+)
 
 
 def figure(draw: "Callable[[Theme], Figure]") -> "Callable[[Theme], Figure]":

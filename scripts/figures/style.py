@@ -14,6 +14,7 @@ import matplotlib
 matplotlib.use("Agg")
 
 from matplotlib import font_manager, pyplot
+from matplotlib.figure import Figure
 
 FONTS = Path(__file__).parent / "fonts"
 WIDTH = 5.6
@@ -120,3 +121,8 @@ def applied(theme: Theme) -> Iterator[None]:
         matplotlib.rcParams.update(_parameters(theme))
         yield
         pyplot.close("all")
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write `figure` as an SVG without a date, so that the same drawing is the same file."""
+    figure.savefig(path, format="svg", metadata={"Date": None, "Creator": None})

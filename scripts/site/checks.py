@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from scripts.site import anatomy, figures, links, listing, notes, programme, snippets
+from scripts.site import anatomy, clips, figures, links, listing, notes, programme, snippets
 from scripts.site.listing import Listing
 from scripts.site.problems import ContentError
 
@@ -21,6 +21,7 @@ def read_content(root: Path) -> Listing:
         *anatomy.check(found),
         *links.check(found, questions, docs),
         *figures.check(found, root),
+        *clips.check(found, root),
         *snippets.check(found, root),
         *listing.check(found, plans, questions),
     ]

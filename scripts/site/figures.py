@@ -7,58 +7,36 @@ it shows.
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from xml.etree.ElementTree import Element, SubElement
 
 from markdown import Extension, Markdown
 from markdown.treeprocessors import Treeprocessor
 
-from scripts.figures import freshness
-from scripts.figures.freshness import Declared
+from scripts.figures import FIGURES
+from scripts.site import made
+from scripts.site.made import CAPTION, Target
 from scripts.site.notes import Note, Reference
 from scripts.site.problems import Problem
 
-TARGET = re.compile(r"(?P<up>(?:\.\./)+)figures/(?P<page>[\w-]+)/(?P<name>[\w-]+)\.svg\Z")
 SIZE = re.compile(r'viewBox="0 0 ([\d.]+) ([\d.]+)"')
-CAPTION = re.compile(r"\n[ \t]*\*(?=\S).+?\*[ \t]*(?=\n[ \t]*\n|\n?\Z)", re.DOTALL)
 SHORTEST_ALT = 30
 PIXELS_PER_POINT = 96 / 72
 
 
-@dataclass(frozen=True)
-class Drawing:
-    """A figure as a note names it."""
-
-    page: str
-    name: str
-
-    @property
-    def anchor(self) -> str:
-        return f"fig-{self.name}"
-
-    def uri(self, theme: str) -> str:
-        """Where the drawing stands in the built site."""
-        return f"figures/{self.page}/{self.name}{freshness.THEME_SUFFIXES[theme]}"
-
-
-def parse(target: str) -> Drawing | None:
+def parse(target: str) -> Target | None:
     """The figure that an image's target names, or None for any other image."""
-    match = TARGET.match(target)
-    return Drawing(match["page"], match["name"]) if match else None
+    return made.parse(target, FIGURES)
+
+
+def anchor(drawing: Target) -> str:
+    return f"fig-{drawing.name}"
 
 
 def check(notes: dict[str, Note], root: Path) -> list[Problem]:
-    declared = {(figure.page, figure.name): figure for figure in freshness.declared_figures(root)}
-    problems, used = [], set()
-    for note in notes.values():
-        for image in note.images:
-            if drawing := parse(image.target):
-                used.add((drawing.page, drawing.name))
-                figure = declared.get((drawing.page, drawing.name))
-                problems += [*_check_use(note, image), *_check_drawing(note, image, figure, root)]
-    unused = (figure for key, figure in declared.items() if key not in used)
-    return problems + [_unused(figure) for figure in unused] + list(_orphans(declared, root))
+    uses = [(note, image) for note in notes.values() for image in note.images if parse(image.target)]
+    problems = [problem for note, image in uses for problem in _check_use(note, image)]
+    return problems + made.check(uses, FIGURES, fresh_rule="F1", use_rule="F4", root=root)
 
 
 def _check_use(note: Note, image: Reference) -> Iterator[Problem]:
@@ -70,31 +48,10 @@ def _check_use(note: Note, image: Reference) -> Iterator[Problem]:
         yield note.problem(image.line, "F3", message, image.column)
 
 
-def _check_drawing(note: Note, image: Reference, figure: Declared | None, root: Path) -> Iterator[Problem]:
-    if figure is None:
-        message = f"missing figure: no function of scripts/figures draws {image.target.lstrip('./')}"
-        yield note.problem(image.line, "F1", message, image.column)
-    elif reason := freshness.why_stale(figure, root):
-        message = f"stale figure {figure.page}/{figure.name}: {reason}; run `make figures`"
-        yield note.problem(image.line, "F1", message, image.column)
-
-
-def _unused(figure: Declared) -> Problem:
-    message = f"no page shows the figure {figure.page}/{figure.name}: use it or delete the function"
-    return Problem(figure.module.as_posix(), figure.line, 0, "F4", message)
-
-
-def _orphans(declared: dict[tuple[str, str], Declared], root: Path) -> Iterator[Problem]:
-    kept = {figure.drawing(root, theme) for figure in declared.values() for theme in freshness.THEME_SUFFIXES}
-    for path in sorted((root / freshness.DRAWINGS).glob("*/*.svg")):
-        if path not in kept:
-            yield Problem(path.relative_to(root).as_posix(), 0, 0, "F4", "no function draws this: run `make figures`")
-
-
 def used_files(notes: dict[str, Note], root: Path) -> dict[str, Path]:
     """Address below the site's root → file, for every drawing that a note shows."""
     drawings = {parse(image.target) for note in notes.values() for image in note.images} - {None}
-    return {d.uri(theme): root / d.uri(theme) for d in drawings for theme in freshness.THEME_SUFFIXES}
+    return made.addresses(drawings, root)
 
 
 class FigureExtension(Extension):
@@ -123,16 +80,16 @@ class _FigureProcessor(Treeprocessor):
                     _build(paragraph, image, caption, drawing, self.root)
 
 
-def _build(paragraph: Element, image: Element, caption: Element, drawing: Drawing, root: Path) -> None:
+def _build(paragraph: Element, image: Element, caption: Element, drawing: Target, root: Path) -> None:
     """Turn the paragraph of an image and its caption into a `<figure>`, in place."""
-    up = TARGET.match(image.get("src"))["up"].removeprefix("../")
+    up = drawing.up.removeprefix("../")  # from docs/ as the root, for MkDocs makes the addresses of links and images
     width, height = _size(root / drawing.uri("light"))
     tail = paragraph.tail
     paragraph.clear()
     paragraph.tag, paragraph.tail = "figure", tail
-    paragraph.attrib = {"class": "figure", "id": drawing.anchor}
+    paragraph.attrib = {"class": "figure", "id": anchor(drawing)}
     link = SubElement(paragraph, "a", {"class": "figure__link", "href": up + drawing.uri("light")})
-    for theme in freshness.THEME_SUFFIXES:
+    for theme in FIGURES.suffixes:
         attributes = {
             "class": f"figure__image figure__image--{theme}",
             "src": up + drawing.uri(theme),

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-from scripts.site import checks, figures, formulas, links, navigation, search, sections, staging  # noqa: E402
+from scripts.site import checks, clips, figures, formulas, links, navigation, search, sections, staging  # noqa: E402
 from scripts.site.listing import Listing  # noqa: E402
 from scripts.site.problems import ContentError, Problem  # noqa: E402
 from scripts.site.programme import is_question_page  # noqa: E402
@@ -47,12 +47,13 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
         raise _failure(error) from error
     config.nav = navigation.tree(build.content)
     config.site_dir = str(staging.folder_for(build.site))
-    config.markdown_extensions.append(figures.FigureExtension(root))
+    config.markdown_extensions += [figures.FigureExtension(root), clips.ClipExtension()]
     return config
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    for uri, path in figures.used_files(build.content.notes, build.root).items():
+    notes = build.content.notes
+    for uri, path in (figures.used_files(notes, build.root) | clips.used_files(notes, build.root)).items():
         files.append(File.generated(config, uri, abs_src_path=str(path)))
     return files
 
@@ -71,7 +72,7 @@ def on_page_content(html: str, page: Page, **_: object) -> str:
     html = links.without_heading_previews(formulas.exclude_from_search(html))
     html = build.content.fill(html, page.url)
     if is_question_page(uri):
-        html = sections.wrap(html)
+        html = sections.wrap(clips.resolve_addresses(html, page.url))
         html = html.replace("</h1>", "</h1>" + build.content.card(note), 1)
         html += links.related_html(note, build.content.notes, build.content.programme)
     return html

@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from scripts.site import figures
+from scripts.site import clips, figures
 from scripts.site.notes import Note, Reference
 from scripts.site.problems import Problem
 from scripts.site.programme import Programme, Question, is_question_page
+from scripts.site.urls import relative_url
 
 PLANNED_TITLE = "Страница готовится"
 
@@ -36,14 +37,14 @@ def check(notes: dict[str, Note], programme: Programme, docs: Path) -> list[Prob
         problem
         for note in notes.values()
         for link in note.links
-        if not is_external(link.target)
+        if not is_external(link.target) and not clips.parse(link.target)
         for problem in _check_link(note, link, anchors, programme, docs)
     ]
 
 
 def _anchors(note: Note) -> set[str]:
     drawings = (figures.parse(image.target) for image in note.images)
-    return {heading.id for heading in note.headings if heading.id} | {d.anchor for d in drawings if d}
+    return {heading.id for heading in note.headings if heading.id} | {figures.anchor(d) for d in drawings if d}
 
 
 def _check_link(
@@ -103,12 +104,6 @@ def outgoing(note: Note, notes: dict[str, Note]) -> list[Note]:
 def incoming(note: Note, notes: dict[str, Note]) -> list[Note]:
     """The question pages that link to `note`."""
     return [other for uri, other in notes.items() if is_question_page(uri) and note in outgoing(other, notes)]
-
-
-def relative_url(base: str, target: str) -> str:
-    """The address of `target` as seen from the page `base`; both are addresses below the site's root."""
-    relative = posixpath.relpath("/" + target, "/" + posixpath.dirname(base))
-    return relative + "/" if target.endswith("/") or not target else relative
 
 
 def related_html(note: Note, notes: dict[str, Note], programme: Programme) -> str:

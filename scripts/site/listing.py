@@ -10,10 +10,11 @@ from pathlib import Path
 import yaml
 
 from scripts.site import reading
-from scripts.site.links import PLANNED_TITLE, relative_url
+from scripts.site.links import PLANNED_TITLE
 from scripts.site.notes import Note
 from scripts.site.problems import Problem
 from scripts.site.programme import THEORY_MINIMUM, TICKETS, Programme, Question
+from scripts.site.urls import relative_url
 
 PLANS = Path("data/plans.yml")
 MARKER = re.compile(r"<!-- (?P<kind>programme|plan): (?P<name>[\w-]+) -->")

@@ -7,22 +7,24 @@ import sys
 
 import pytest
 
-from scripts.figures import drawing, freshness, style
+from scripts import artifacts
+from scripts.figures import FIGURES, drawing, style
+from scripts.sources import ROOT
 
-FIGURES = freshness.declared_figures()
+DECLARED = artifacts.declared(FIGURES)
 LARGEST = 60 * 1024
-each_figure = pytest.mark.parametrize("figure", FIGURES, ids=lambda figure: f"{figure.page}/{figure.name}")
+each_figure = pytest.mark.parametrize("figure", DECLARED, ids=lambda figure: figure.key)
 
 
 @each_figure
 def test_the_committed_drawing_is_fresh(figure):
-    assert freshness.why_stale(figure) is None
+    assert artifacts.why_stale(figure) is None
 
 
 @each_figure
 def test_the_drawing_is_light(figure):
-    for theme in freshness.THEME_SUFFIXES:
-        assert len(gzip.compress(figure.drawing(freshness.ROOT, theme).read_bytes())) <= LARGEST
+    for file in figure.files().values():
+        assert len(gzip.compress(file.read_bytes())) <= LARGEST
 
 
 @each_figure
@@ -37,11 +39,12 @@ def test_a_redraw_gives_the_same_bytes(figure, tmp_path):
 
 def test_a_redraw_in_another_process_gives_the_same_bytes(tmp_path):
     script = (
-        "import sys; from pathlib import Path; from scripts.figures import drawing, freshness, style\n"
-        "figure = next(f for f in freshness.declared_figures() if f.name == 'hand-graph')\n"
+        "import sys; from pathlib import Path\n"
+        "from scripts import artifacts; from scripts.figures import FIGURES, drawing, style\n"
+        "figure = next(f for f in artifacts.declared(FIGURES) if f.name == 'hand-graph')\n"
         "drawing.write_svg(figure, style.LIGHT, Path(sys.argv[1]))"
     )
     for seed in ("1", "2"):
         command = [sys.executable, "-c", script, str(tmp_path / f"{seed}.svg")]
-        subprocess.run(command, check=True, cwd=freshness.ROOT, env=os.environ | {"PYTHONHASHSEED": seed})
+        subprocess.run(command, check=True, cwd=ROOT, env=os.environ | {"PYTHONHASHSEED": seed})
     assert (tmp_path / "1.svg").read_bytes() == (tmp_path / "2.svg").read_bytes()

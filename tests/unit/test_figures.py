@@ -1,9 +1,8 @@
-import json
-
 import pytest
 from markdown import Markdown
 
-from scripts.figures import freshness
+from scripts import artifacts
+from scripts.figures import FIGURES
 from scripts.site import figures
 from tests.unit.make import note, notes
 
@@ -31,15 +30,12 @@ def project(tmp_path):
     (tmp_path / "scripts/figures/tm_01.py").write_text(MODULE)
     (tmp_path / "scripts/dl/tool.py").write_text("from scripts.dl import base\n\ndata = base\n")
     (tmp_path / "scripts/dl/base.py").write_text("x = 1\n")
-    for shared in freshness.SHARED_MODULES:
+    for shared in FIGURES.shared:
         (tmp_path / shared).write_text("size = 1\n")
-    (figure,) = freshness.declared_figures(tmp_path)
-    entry = {"code": freshness.code_hash(figure.module, tmp_path)}
-    for theme in freshness.THEME_SUFFIXES:
-        drawing = figure.drawing(tmp_path, theme)
+    (figure,) = artifacts.declared(FIGURES, tmp_path)
+    for drawing in figure.files(tmp_path).values():
         drawing.write_text('<svg width="72pt" height="36pt" viewBox="0 0 72 36">')
-        entry[theme] = freshness.file_digest(drawing)
-    freshness.manifest_path("tm-01", tmp_path).write_text(json.dumps({"the-curve": entry}))
+    artifacts.record(figure, tmp_path)
     return tmp_path
 
 
@@ -90,7 +86,7 @@ def test_each_mistake_is_named_with_its_line(project, old, new, words):
 def test_an_unused_figure_and_a_drawing_without_a_function_are_problems(project):
     assert "scripts/figures/tm_01.py:6: no page shows the figure tm-01/the-curve" in messages(project, "# T\n")[0]
     (project / "figures/tm-01/old.svg").write_text("<svg>")
-    assert "figures/tm-01/old.svg: no function draws this" in messages(project)[0]
+    assert "figures/tm-01/old.svg: no function makes this" in messages(project)[0]
 
 
 def test_the_pair_becomes_a_figure_with_both_drawings(project):
@@ -99,7 +95,7 @@ def test_the_pair_becomes_a_figure_with_both_drawings(project):
         '<figure class="figure" id="fig-the-curve"><a class="figure__link" href="../figures/tm-01/the-curve.svg">'
         in html
     )
-    for theme, suffix in freshness.THEME_SUFFIXES.items():
+    for theme, suffix in FIGURES.suffixes.items():
         assert f'figure__image--{theme}" height="48" loading="lazy" src="../figures/tm-01/the-curve{suffix}"' in html
     assert "<figcaption>Подпись с $x$\nв две строки.</figcaption></figure>" in html
 

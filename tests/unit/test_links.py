@@ -1,6 +1,7 @@
 import pytest
 
 from scripts.site import links
+from scripts.site.urls import relative_url
 from tests.unit.make import LATER, PROGRAMME, TICKET, note, notes
 
 FIGURE = "![Кривая, которая идёт вверх.](../../figures/tm-01/curve.svg)\n*Подпись.*\n"
@@ -71,7 +72,7 @@ def test_links_to_unwritten_pages_become_text():
     ],
 )
 def test_relative_url(base, target, expected):
-    assert links.relative_url(base, target) == expected
+    assert relative_url(base, target) == expected
 
 
 def test_related_html_lists_both_directions():
