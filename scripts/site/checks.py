@@ -1,21 +1,30 @@
 """Everything that is checked before anything is built. `python -m scripts.site.checks` runs it alone, in a second."""
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
-from scripts.site import anatomy, clips, figures, links, listing, notes, programme, snippets
+from scripts.site import anatomy, clips, figures, glossary, links, listing, notes, programme, snippets
+from scripts.site.glossary import Glossary
 from scripts.site.listing import Listing
 from scripts.site.problems import ContentError
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def read_content(root: Path) -> Listing:
+@dataclass(frozen=True)
+class Content:
+    listing: Listing
+    glossary: Glossary
+
+
+def read_content(root: Path) -> Content:
     """Read and check the whole content; raises ContentError with all problems at once."""
     docs = root / "docs"
     found = notes.read_notes(docs)
     questions = programme.load(root)
     plans = listing.load_plans(root)
+    terms, unreadable = glossary.load(root)
     problems = [
         *programme.check(questions, found),
         *anatomy.check(found),
@@ -24,10 +33,12 @@ def read_content(root: Path) -> Listing:
         *clips.check(found, root),
         *snippets.check(found, root),
         *listing.check(found, plans, questions),
+        *unreadable,
+        *glossary.check(terms, found, questions),
     ]
     if problems:
         raise ContentError(problems)
-    return Listing(questions, found, plans)
+    return Content(Listing(questions, found, plans), terms)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,20 @@ ROOT = Path(__file__).resolve().parents[2]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-from scripts.site import checks, clips, figures, formulas, links, navigation, search, sections, staging  # noqa: E402
+from scripts.site import (  # noqa: E402
+    checks,
+    clips,
+    figures,
+    formulas,
+    glossary,
+    links,
+    navigation,
+    search,
+    sections,
+    staging,
+    terms,
+)
+from scripts.site.glossary import Glossary  # noqa: E402
 from scripts.site.listing import Listing  # noqa: E402
 from scripts.site.problems import ContentError, Problem  # noqa: E402
 from scripts.site.programme import is_question_page  # noqa: E402
@@ -30,7 +43,10 @@ class Build:
     def __init__(self, root: Path, site: Path):
         self.root = root
         self.site = site
-        self.content: Listing = checks.read_content(root)
+        content = checks.read_content(root)
+        self.content: Listing = content.listing
+        self.glossary: Glossary = content.glossary
+        self.terms = terms.Terms(content.glossary)
         self.katex = formulas.Katex(ROOT / formulas.ENGINE, CACHE)
         self.problems: list[Problem] = []
 
@@ -70,11 +86,14 @@ def on_page_content(html: str, page: Page, **_: object) -> str:
         return html
     build.problems += formulas.left_over_delimiters(note, html)
     html = links.without_heading_previews(formulas.exclude_from_search(html))
-    html = build.content.fill(html, page.url)
+    content = build.content
+    html = content.fill(html, page.url)
+    html = glossary.fill(html, page.url, build.glossary, content.notes, content.programme)
     if is_question_page(uri):
+        html = terms.mark(html, content.programme.by_uri[uri], build.terms, content.programme)
         html = sections.wrap(clips.resolve_addresses(html, page.url))
-        html = html.replace("</h1>", "</h1>" + build.content.card(note), 1)
-        html += links.related_html(note, build.content.notes, build.content.programme)
+        html = html.replace("</h1>", "</h1>" + content.card(note), 1)
+        html += links.related_html(note, content.notes, content.programme)
     return html
 
 

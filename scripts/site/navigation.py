@@ -4,11 +4,13 @@ from scripts.site.listing import Listing
 from scripts.site.programme import THEORY_MINIMUM, TICKETS
 
 TITLES = {TICKETS: "Билеты", THEORY_MINIMUM: "Теоретический минимум"}
+REFERENCE = {"Справочник": ["glossary.md", "notation.md"]}
 
 
 def tree(content: Listing) -> list:
     """The `nav` setting of MkDocs."""
-    return [{"Начало": "index.md"}, *({title: _part(part, content)} for part, title in TITLES.items())]
+    parts = ({title: _part(part, content)} for part, title in TITLES.items())
+    return [{"Начало": "index.md"}, *parts, REFERENCE]
 
 
 def _part(part: str, content: Listing) -> list:

@@ -52,6 +52,7 @@ def test_navigation_holds_what_exists_in_order():
         {"Начало": "index.md"},
         {"Билеты": ["tickets/index.md", {"1. Билет < 1": "tickets/01-first.md"}]},
         {"Теоретический минимум": ["theory-minimum/index.md", {"1. Ответ": "theory-minimum/01-first.md"}]},
+        {"Справочник": ["glossary.md", "notation.md"]},
     ]
 
 
