@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,10 @@ from scripts.browser.serving import SiteServer
 from scripts.experiments.recorded import reading_only
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--run-experiments", action="store_true", help="run stale experiments and keep what they find")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -28,9 +33,9 @@ def _shared_work(item: pytest.Item) -> str:
 
 
 @pytest.fixture(autouse=True)
-def no_experiment() -> Iterator[None]:
-    """Tests take the results of long experiments from their records."""
-    with reading_only():
+def no_experiment(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Tests take the results of long experiments from their records, unless they are run to make those records."""
+    with nullcontext() if request.config.getoption("run_experiments") else reading_only():
         yield
 
 

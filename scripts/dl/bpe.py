@@ -3,6 +3,7 @@
 A word is a tuple of symbols; merges are pairs of symbols in the order of learning. Nothing is merged across words.
 """
 
+import operator
 import re
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
@@ -35,14 +36,14 @@ def learn_merges(word_counts, limit):
 # --8<-- [end:learn]
 
 
-def merged(word: tuple, pair: Pair) -> tuple:
-    """`word` with every occurrence of `pair`, from left to right, replaced by its concatenation."""
+def merged(word: tuple, pair: Pair, join: Callable = operator.add) -> tuple:
+    """`word` with every occurrence of `pair`, from left to right, replaced by `join(*pair)`, its concatenation."""
     if pair[0] not in word:
         return word
     symbols, i = [], 0
     while i < len(word):
         if word[i : i + 2] == pair:
-            symbols.append(pair[0] + pair[1])
+            symbols.append(join(*pair))
             i += 2
         else:
             symbols.append(word[i])

@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from itertools import pairwise
 
+from scripts.dl.bpe import merged
+
 INSIDE, UNKNOWN = "##", "[UNK]"
 
 
@@ -47,22 +49,8 @@ def learn(word_counts: Mapping[str, int], limit: int) -> tuple[list[str], list[s
         piece = joined(*best)
         if piece not in added:  # one string can be put together in two ways
             added.append(piece)
-        words = {_merged(word, best): count for word, count in words.items()}
+        words = {merged(word, best, joined): count for word, count in words.items()}
     return alphabet, added
-
-
-def _merged(word: tuple[str, ...], pair: tuple[str, str]) -> tuple[str, ...]:
-    if pair[0] not in word:
-        return word
-    result, i = [], 0
-    while i < len(word):
-        if word[i : i + 2] == pair:
-            result.append(joined(*pair))
-            i += 2
-        else:
-            result.append(word[i])
-            i += 1
-    return tuple(result)
 
 
 # --8<-- [start:encode]

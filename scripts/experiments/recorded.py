@@ -5,7 +5,8 @@
 
 The first call runs the experiment and writes `data/records/<module>/transfer-3.npz`; later calls read it, as long as
 neither the module nor anything of `scripts/` that it imports has changed. `make figures` runs again what has become
-stale. Tests only read: inside `reading_only()` a missing or stale record is an error.
+stale and is drawn, `make records` what tests read. Tests only read: inside `reading_only()` a missing or stale record is
+an error.
 """
 
 import functools
@@ -90,7 +91,8 @@ def _stem(name: str, arguments: tuple[str | float, ...]) -> str:
 
 def _require_permission(path: Path) -> None:
     if not _may_run:
-        raise StaleRecord(f"{path.relative_to(ROOT)} is missing or older than its code: run `make figures`, commit it")
+        name = path.relative_to(ROOT)
+        raise StaleRecord(f"{name} is missing or older than its code: run `make figures` or `make records`, commit it")
 
 
 def _read(path: Path) -> Result | None:
