@@ -6,7 +6,7 @@ from playwright.sync_api import Page, expect
 
 # The first internal link of the page whose target section, up to the next heading, holds a formula.
 LINK_TO_FORMULA = """async () => {
-  for (const link of document.querySelectorAll("article a[href*='#']")) {
+  for (const link of document.querySelectorAll("article a[href*='#']:not(.term)")) {
     if (link.origin !== location.origin || link.pathname === location.pathname || !link.hash) continue;
     if (!link.checkVisibility()) continue;
     const text = await (await fetch(link.href)).text();
@@ -41,9 +41,9 @@ def expect_typeset(page: Page) -> None:
     assert page.locator("article .katex").count() == page.locator("article .arithmatex").count()
 
 
-def test_preview_of_a_link_shows_typeset_formulas(open_page, questions, subtests):
+def test_preview_of_a_link_shows_typeset_formulas(open_page, some_questions, subtests):
     previewed = 0
-    for address in questions[::6]:  # the theme makes all of them in one way
+    for address in some_questions:
         page = open_page(address)
         link = page.evaluate_handle(LINK_TO_FORMULA).as_element()
         if link is None:

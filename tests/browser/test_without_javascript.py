@@ -11,7 +11,7 @@ BOXES = """(selector) => {
   return { count: found.length, empty: found.filter(empty).map((element) => element.textContent.slice(0, 80)) };
 }"""
 
-FIGURES = """() => [...document.querySelectorAll("figure")].map((figure) => {
+FIGURES = """() => [...document.querySelectorAll("figure.figure")].map((figure) => {
   const shown = [...figure.querySelectorAll("img")].filter((image) => image.getBoundingClientRect().width);
   return { id: figure.id, loaded: shown.map((image) => image.complete && image.naturalWidth > 0),
            caption: figure.querySelector("figcaption").textContent.trim() };
