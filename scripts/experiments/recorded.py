@@ -4,9 +4,8 @@
     def transfer(labels: int) -> dict[str, np.ndarray]: ...
 
 The first call runs the experiment and writes `data/records/<module>/transfer-3.npz`; later calls read it, as long as
-neither the module nor anything of `scripts/` that it imports has changed. `make figures` runs again what has become
-stale and is drawn, `make records` what tests read. Tests only read: inside `reading_only()` a missing or stale record is
-an error.
+neither the module nor anything of `scripts/` that it imports has changed. `make figures` runs again what is stale and
+drawn, `make records` what tests read. Tests only read: inside `reading_only()` a missing or stale record is an error.
 """
 
 import functools
