@@ -10,18 +10,17 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+# It keeps results and does not make them: a change of it leaves them as they are.
+KEEPER = Path("scripts/experiments/recorded.py")
 
 
-def sources_hash(
-    modules: Iterable[Path], files: Iterable[Path] = (), without: Iterable[Path] = (), root: Path = ROOT
-) -> str:
+def sources_hash(modules: Iterable[Path], files: Iterable[Path] = (), root: Path = ROOT) -> str:
     """Digest of the source of `modules`, of all local modules that they reach, and of `files`.
 
-    All paths are relative to `root`. The modules `without`, and what only they reach, do not count: they keep results
-    and do not make them.
+    All paths are relative to `root`. KEEPER, and what only it reaches, does not count.
     """
     digest = hashlib.sha256()
-    for path in sorted(_reachable(modules, without, root) | {root / file for file in files}):
+    for path in sorted(_reachable(modules, root) | {root / file for file in files}):
         digest.update(path.relative_to(root).as_posix().encode())
         digest.update(hashlib.sha256(path.read_bytes().replace(b"\r\n", b"\n")).digest())
     return digest.hexdigest()[:16]
@@ -31,13 +30,12 @@ def file_digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
-def _reachable(modules: Iterable[Path], without: Iterable[Path], root: Path) -> set[Path]:
-    left_out = {root / module for module in without}
+def _reachable(modules: Iterable[Path], root: Path) -> set[Path]:
     seen: set[Path] = set()
     waiting = [root / module for module in modules]
     while waiting:
         path = waiting.pop()
-        if path not in seen | left_out:
+        if path != root / KEEPER and path not in seen:
             seen.add(path)
             waiting.extend(_local_imports(path, root))
     return seen

@@ -20,7 +20,6 @@ import numpy as np
 from scripts.sources import ROOT, sources_hash
 
 RECORDS = Path("data/records")
-KEEPER = Path(__file__).resolve().relative_to(ROOT)
 CODE = "code"  # the name under which the hash stands in a record
 
 Result = dict[str, np.ndarray]
@@ -42,7 +41,7 @@ def recorded(experiment: Callable[..., dict[str, object]]) -> Callable[..., Resu
     @functools.cache
     def call(*arguments: str | float) -> Result:
         path = ROOT / RECORDS / module.stem / (_stem(experiment.__name__, arguments) + ".npz")
-        code = _code_hash(module)
+        code = sources_hash([module])
         found = _read(path)
         if found is None or found.pop(CODE).item() != code:
             _require_permission(path)
@@ -77,11 +76,7 @@ def is_fresh(record: Path) -> bool:
     """Whether the module that made `record` is still there and unchanged."""
     module = Path(__file__).parent / f"{record.parent.name}.py"
     found = _read(record)
-    return module.is_file() and found is not None and found[CODE].item() == _code_hash(module.relative_to(ROOT))
-
-
-def _code_hash(module: Path) -> str:
-    return sources_hash([module], without=[KEEPER])
+    return module.is_file() and found is not None and found[CODE].item() == sources_hash([module.relative_to(ROOT)])
 
 
 def _stem(name: str, arguments: tuple[str | float, ...]) -> str:

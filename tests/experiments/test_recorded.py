@@ -27,7 +27,7 @@ def no_experiment():
 def trial(tmp_path, monkeypatch):
     """`trial(factor)` is the experiment as a fresh process would import it, its code holding `factor`."""
     monkeypatch.setattr(recorded, "ROOT", tmp_path)
-    monkeypatch.setattr(recorded, "_code_hash", lambda module: (tmp_path / module).read_text(encoding="utf-8"))
+    monkeypatch.setattr(recorded, "sources_hash", lambda modules: (tmp_path / modules[0]).read_text(encoding="utf-8"))
 
     def load(factor: int):
         path = tmp_path / "trials.py"
