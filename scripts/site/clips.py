@@ -48,7 +48,7 @@ def _check_use(note: Note, link: Reference) -> Iterator[Problem]:
 
 def used_files(notes: dict[str, Note], root: Path) -> dict[str, Path]:
     """Address below the site's root → file, for every clip that a note lets hear."""
-    return made.addresses({parse(link.target) for note in notes.values() for link in note.links} - {None}, root)
+    return made.addresses((link for note in notes.values() for link in note.links), CLIPS, root)
 
 
 def resolve_addresses(html: str, base: str) -> str:

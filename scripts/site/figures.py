@@ -50,8 +50,7 @@ def _check_use(note: Note, image: Reference) -> Iterator[Problem]:
 
 def used_files(notes: dict[str, Note], root: Path) -> dict[str, Path]:
     """Address below the site's root → file, for every drawing that a note shows."""
-    drawings = {parse(image.target) for note in notes.values() for image in note.images} - {None}
-    return made.addresses(drawings, root)
+    return made.addresses((image for note in notes.values() for image in note.images), FIGURES, root)
 
 
 class FigureExtension(Extension):

@@ -36,9 +36,10 @@ def parse(target: str, kind: Kind) -> Target | None:
     return Target(kind, match["page"], match["name"], match["up"]) if match else None
 
 
-def addresses(targets: Iterable[Target], root: Path) -> dict[str, Path]:
-    """Address below the site's root → file."""
-    uris = (target.uri(variant) for target in targets for variant in target.kind.suffixes)
+def addresses(references: Iterable[Reference], kind: Kind, root: Path) -> dict[str, Path]:
+    """Address below the site's root → file, for all that `references` name of this kind."""
+    targets = (parse(reference.target, kind) for reference in references)
+    uris = (target.uri(variant) for target in targets if target for variant in kind.suffixes)
     return {uri: root / uri for uri in uris}
 
 

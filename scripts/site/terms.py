@@ -18,25 +18,33 @@ from scripts.site import glossary as glossary_module
 from scripts.site.glossary import Glossary, Term
 from scripts.site.programme import Programme, Question
 
-WORD = re.compile(r"[A-Za-zА-Яа-яЁё0-9]+")
+WORD = re.compile(r"[^\W_]+")
 # What may stand between the words of one name.
 JOINT = re.compile(r"[ \u00a0\n]|[-‑–](?![ \u00a0\n])")
 SKIPPED = {"a", "abbr", "audio", "button", "code", "h1", "h2", "h3", "h4", "h5", "h6", "nav", "pre", "script", "style",
            "summary", "svg"}  # fmt: skip
+SOURCES = '<h2 id="sources"'  # titles of papers are no place for marks
 VOID = {"br", "hr", "img", "input", "source"}
 MARKED_KINDS = ("ru", "en", "abbr")
 
+ABSTRACT = re.compile(r"ост(ь|и|ью|ей|ям|ями|ях)\Z")
+
 _russian = snowballstemmer.stemmer("russian")
-_english = snowballstemmer.stemmer("english")
 
 
 @cache
 def stem(word: str) -> str:
-    """The stem of a word; an abbreviation («BN», «НММ») is its own stem and keeps its case."""
+    """The stem of a word; an abbreviation («BN», «НММ») is its own stem and keeps its case.
+
+    Snowball's stems are shared by words of one root; two of its steps are left out, because a name is not its kin:
+    «локальность» is not «локальный», and “generalization” not “general”.
+    """
     if len(word) > 1 and word[1:] != word[1:].lower():
         return word
     lower = word.lower().replace("ё", "е")
-    return (_english if lower.isascii() else _russian).stemWord(lower)
+    if lower.isascii():
+        return lower.removesuffix("s")
+    return _russian.stemWord(lower) + ("ость" if ABSTRACT.search(lower) else "")
 
 
 def stems(name: str) -> tuple[str, ...]:
@@ -53,6 +61,7 @@ class Terms:
             if term.mark
             for kind in MARKED_KINDS
             for name in term.names[kind]
+            if len(name) > 1  # a letter is more often a variable
         }
         self.longest = max(map(len, self.by_stems), default=0)
 
@@ -80,10 +89,11 @@ class Terms:
 
 def mark(page: str, question: Question, terms: Terms, programme: Programme) -> str:
     """Mark the first use of each term in the HTML of the page of `question`; formulas are not rendered yet."""
+    text, heading, sources = page.partition(SOURCES)
     marker = _Marker(question, terms, programme)
-    marker.feed(page)
+    marker.feed(text)
     marker.close()
-    return "".join(marker.output)
+    return "".join([*marker.output, heading, sources])
 
 
 @dataclass

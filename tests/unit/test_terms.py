@@ -17,8 +17,9 @@ TERMS = terms.Terms(
         (
             term("clipping", ru=("градиентный клиппинг", "клиппинг"), slang=("клип",)),
             term("gradient", ru=("градиент",)),
-            term("bn", ru=("батч-нормализация",), abbr=("BN",), en=("batch normalization",)),
+            term("bn", ru=("батч-нормализация",), abbr=("BN", "W"), en=("batch normalization",)),
             term("own", page="ticket-01#idea", ru=("обратный проход",)),
+            term("locality", ru=("локальность",)),
             term("window", ru=("окно",), mark=False),
         )
     )
@@ -42,6 +43,7 @@ def found(text):
         ("слои BN и bn, Batch\u00a0Normalization", [("BN", "bn"), ("Batch\u00a0Normalization", "bn")]),
         ("градиентный. Клиппинг", [("Клиппинг", "clipping")]),
         ("батч – нормализация", []),
+        ("локальностью локальных", [("локальностью", "locality")]),
         ("окно и клип", []),
     ],
 )
@@ -68,6 +70,8 @@ def test_the_first_use_becomes_a_link_with_the_definition():
         '<img alt="градиент">',
         "<!-- градиент -->",
         "<p>обратный проход</p>",
+        "<p>W</p>",
+        '<h2 id="sources">Источники</h2><p>Градиент</p>',
     ],
 )
 def test_headings_links_code_formulas_and_the_pages_own_terms_are_left_alone(page):
