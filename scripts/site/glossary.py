@@ -65,6 +65,14 @@ class Term:
         return [name for kind in KINDS for name in self.names[kind]]
 
     @property
+    def pages(self) -> list[Place]:
+        """One place on each page, the first named."""
+        first: dict[str, Place] = {}
+        for place in self.places:
+            first.setdefault(place.question, place)
+        return list(first.values())
+
+    @property
     def places(self) -> tuple[Place, ...]:
         return (self.page, *self.also)
 
@@ -203,7 +211,7 @@ def _letter_id(letter: str) -> str:
 def _entry(term: Term, base: str, notes: dict[str, Note], programme: Programme) -> str:
     others = [name for kind in KINDS[:-1] for name in term.names[kind] if name != term.headword]
     names = f'<dd class="glossary__names">{html.escape(", ".join(others))}</dd>' if others else ""
-    links = ", ".join(_link(place, base, notes, programme) for place in term.places)
+    links = ", ".join(_link(place, base, notes, programme) for place in term.pages)
     return (
         f'<div class="glossary__term" id="{term.id}"><dt>{html.escape(_capitalised(term.headword))}</dt>{names}'
         f'<dd>{html.escape(term.definition)}</dd><dd class="glossary__places">{links}</dd></div>'

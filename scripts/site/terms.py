@@ -155,4 +155,4 @@ class _Marker(HTMLParser):
 
     def _link(self, term: Term, text: str) -> str:
         href = glossary_module.href(term, self.question.url, self.programme)
-        return f'<a class="term" href="{href}" title="{html.escape(term.definition)}">{text}</a>'
+        return f'<a class="term" href="{href}" data-definition="{html.escape(term.definition)}">{text}</a>'

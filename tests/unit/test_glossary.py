@@ -12,7 +12,7 @@ TERM = """- id: weight-decay
   slang: [вейт дикей]
   definition: "Каждый шаг весь вектор весов умножают на число чуть меньше единицы."
   page: ticket-01#idea
-  also: [tm-01]
+  also: [tm-01, ticket-01]
 """
 OTHER = """- id: adam
   en: [Adam]
@@ -44,7 +44,7 @@ def test_good_terms_have_no_problems(tmp_path):
         ("weight-decay", "Weight decay", "not lower-case Latin words"),
         ("Каждый шаг весь вектор весов умножают на число чуть меньше единицы.", "Штраф.", "one sentence of 40"),
         ("#idea", "#ideas", "tickets/01-first.md has no section `#ideas`"),
-        ("[tm-01]", "[tm-99]", "the programme has no `tm-99`"),
+        ("[tm-01, ", "[tm-99, ", "the programme has no `tm-99`"),
         ("  slang: [вейт дикей]\n", "", "no term of ticket-01 has a name of the kind `slang`"),
     ],
 )
@@ -67,7 +67,8 @@ def test_the_page_lists_terms_by_letter_with_their_names_and_places(tmp_path):
     assert page.index('<h2 id="letter-8">З</h2>') < page.index('<h2 id="letter-latin">A–Z</h2>')
     assert '<div class="glossary__term" id="weight-decay"><dt>Затухание весов</dt>' in page
     assert "штраф на веса, weight decay, WD, вейт дикей</dd>" in page
-    assert '<a href="../tickets/01-first/#idea">Билет 1. Первый</a>' in page
+    assert '<a href="../tickets/01-first/#idea">Билет 1. Первый</a>, <a' in page
+    assert page.count("Билет 1") == 1  # each page once
     assert "<dt>Adam</dt><dd>Оптимизатор" in page
 
 

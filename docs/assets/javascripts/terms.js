@@ -1,4 +1,4 @@
-/* A term of the glossary shows its definition where it is used; without this script it is a link with a title.
+/* A term of the glossary shows its definition where it is used; without this script it is a link to its explanation.
  *
  * One popover serves all terms. A mouse shows it by resting on the term, a finger or the keyboard by pressing it; the
  * link inside it leads where the term is explained. */
@@ -23,15 +23,6 @@
     if (event.newState === "closed") shown = null;
   });
 
-  /** The definition, which moves out of the title lest the browser show it a second time. */
-  function definitionOf(term) {
-    if (term.title) {
-      term.dataset.definition = term.title;
-      term.removeAttribute("title");
-    }
-    return term.dataset.definition;
-  }
-
   /** Below the term, or above it where the window ends; never past its sides. */
   function place(term) {
     const line = term.getClientRects()[0];
@@ -46,7 +37,7 @@
   function show(term) {
     clearTimeout(timer);
     if (shown === term) return;
-    definition.textContent = definitionOf(term);
+    definition.textContent = term.dataset.definition;
     more.href = term.href;
     // The theme replaces the body's content when it changes pages.
     if (!box.isConnected) document.body.append(box);
