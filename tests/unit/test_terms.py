@@ -54,8 +54,8 @@ def test_names_are_found_in_any_form(text, expected):
 def test_the_first_use_becomes_a_link_with_the_definition():
     page = marked("<p>Градиент и ещё раз градиент.</p>")
     assert page == (
-        '<p><a class="term" href="../../theory-minimum/01-first/#why" data-definition="Определение: gradient – «термин».">'
-        "Градиент</a> и ещё раз градиент.</p>"
+        '<p><a class="term" href="../../theory-minimum/01-first/#why" '
+        'data-definition="Определение: gradient – «термин».">Градиент</a> и ещё раз градиент.</p>'
     )
 
 
