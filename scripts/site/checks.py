@@ -29,6 +29,7 @@ def read_content(root: Path) -> Content:
         *programme.check(questions, found),
         *anatomy.check(found),
         *links.check(found, questions, docs),
+        *links.check_islands(found),
         *figures.check(found, root),
         *clips.check(found, root),
         *snippets.check(found, root),

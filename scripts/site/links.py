@@ -42,6 +42,17 @@ def check(notes: dict[str, Note], programme: Programme, docs: Path) -> list[Prob
     ]
 
 
+def check_islands(notes: dict[str, Note]) -> Iterator[Problem]:
+    """Question pages to which, or from which, no other question page leads."""
+    leads_to = {uri: outgoing(note, notes) for uri, note in notes.items() if is_question_page(uri)}
+    reached = {note.uri for targets in leads_to.values() for note in targets}
+    for uri, targets in leads_to.items():
+        if not targets:
+            yield notes[uri].problem(1, "L5", "the page leads to no other question: link what it builds on")
+        if uri not in reached:
+            yield notes[uri].problem(1, "L5", "no other question leads to this page: link it where its subject is used")
+
+
 def _anchors(note: Note) -> set[str]:
     drawings = (figures.parse(image.target) for image in note.images)
     return {heading.id for heading in note.headings if heading.id} | {figures.anchor(d) for d in drawings if d}

@@ -61,6 +61,15 @@ def test_links_to_unwritten_pages_become_text():
     )
 
 
+def test_an_island_is_told():
+    ticket = note("# Билет\n\n[туда](../theory-minimum/01-first.md)\n")
+    found = [str(problem) for problem in links.check_islands(notes(ticket, TARGET))]
+    assert found == [
+        "docs/tickets/01-first.md:1: no other question leads to this page: link it where its subject is used [L5]",
+        "docs/theory-minimum/01-first.md:1: the page leads to no other question: link what it builds on [L5]",
+    ]
+
+
 @pytest.mark.parametrize(
     ("base", "target", "expected"),
     [
