@@ -4,9 +4,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import yaml
 
-from scripts.site import addresses, programme
+from scripts.site import addresses
 
 ROOT = Path(__file__).parents[1]
 
@@ -22,12 +21,6 @@ def versions(path: Path) -> list[str]:
         for commit in commits.stdout.split()
     )
     return [version.stdout for version in shown if version.returncode == 0]
-
-
-def test_the_list_of_unwritten_pages_only_shrinks():
-    unwritten = programme.load(ROOT).unwritten
-    for version in versions(programme.UNWRITTEN):
-        assert unwritten <= set(yaml.safe_load(version) or []), "a page was declared unwritten again"
 
 
 def test_the_list_of_published_addresses_only_grows():

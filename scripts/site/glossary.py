@@ -179,7 +179,7 @@ def _check_coverage(glossary: Glossary, programme: Programme) -> Iterator[Proble
             kinds.setdefault(place.question, set()).update(kind for kind in KINDS if term.names[kind])
     for question in programme.questions:
         for kind in NEEDED_KINDS:
-            if programme.is_written(question) and kind not in kinds.get(question.id, set()):
+            if kind not in kinds.get(question.id, set()):
                 yield _problem(0, "G4", f"no term of {question.id} has a name of the kind `{kind}`: add one")
 
 

@@ -74,11 +74,6 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return files
 
 
-def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
-    note = build.content.notes.get(page.file.src_uri)
-    return links.planned_as_text(note, build.content.programme, markdown) if note else markdown
-
-
 def on_page_content(html: str, page: Page, **_: object) -> str:
     uri = page.file.src_uri
     note = build.content.notes.get(uri)

@@ -1,8 +1,4 @@
-"""Links between notes: every one leads somewhere, and each page knows who leads to it.
-
-A link to a question whose page is not written yet is allowed: it is shown as plain text and turns into a link by itself
-the day the page appears.
-"""
+"""Links between notes: every one leads somewhere, and each page knows who leads to it."""
 
 import difflib
 import html
@@ -16,8 +12,6 @@ from scripts.site.notes import Note, Reference
 from scripts.site.problems import Problem
 from scripts.site.programme import Programme, Question, is_question_page
 from scripts.site.urls import relative_url
-
-PLANNED_TITLE = "Страница готовится"
 
 
 def resolve(note: Note, target: str) -> tuple[str, str]:
@@ -69,36 +63,14 @@ def _check_link(
         if anchor and anchor not in anchors[uri]:
             message = f"dead anchor: {uri} has no `#{anchor}`" + _nearest(anchor, anchors[uri])
             yield note.problem(link.line, "L2", message, link.column)
-    elif question := _planned(uri, programme):
-        if anchor and anchor not in question.clauses:
-            known = ", ".join(question.clauses)
-            message = (
-                f"{uri} is not written yet, so only the ids of its clauses can be linked ({known}), not `#{anchor}`"
-            )
-            yield note.problem(link.line, "L2", message, link.column)
     elif not (docs / uri).is_file():
         message = f"dead link: there is no {uri} in docs/" + _nearest(uri, [*anchors, *programme.by_uri])
         yield note.problem(link.line, "L1", message, link.column)
 
 
-def _planned(uri: str, programme: Programme) -> Question | None:
-    question = programme.by_uri.get(uri)
-    return None if question is None or programme.is_written(question) else question
-
-
 def _nearest(name: str, names: object) -> str:
     close = difflib.get_close_matches(name, sorted(names), n=1)
     return f"; did you mean `{close[0]}`?" if close else ""
-
-
-def planned_as_text(note: Note, programme: Programme, markdown: str) -> str:
-    """Replace links to unwritten questions in `markdown` (the note without its front matter) by marked text."""
-    offset = len(note.text) - len(markdown)
-    for link in reversed(note.links):
-        if not is_external(link.target) and _planned(resolve(note, link.target)[0], programme):
-            text = f'<span class="planned" title="{PLANNED_TITLE}">{link.text}</span>'
-            markdown = markdown[: link.start - offset] + text + markdown[link.end - offset :]
-    return markdown
 
 
 def without_heading_previews(page: str) -> str:

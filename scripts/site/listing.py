@@ -10,7 +10,6 @@ from pathlib import Path
 import yaml
 
 from scripts.site import reading
-from scripts.site.links import PLANNED_TITLE
 from scripts.site.notes import Note
 from scripts.site.problems import Problem
 from scripts.site.programme import THEORY_MINIMUM, TICKETS, Programme, Question
@@ -71,12 +70,6 @@ class Listing:
 
     def _question(self, question: Question, base: str) -> str:
         wording = html.escape(question.wording)
-        if not self.programme.is_written(question):
-            return (
-                '<li class="programme__item programme__item--planned">'
-                f'<span class="programme__wording">{wording}</span>'
-                '<span class="programme__meta">готовится</span></li>'
-            )
         href = relative_url(base, question.url)
         return (
             f'<li class="programme__item"><a class="programme__wording" href="{href}">{wording}</a>'
@@ -97,10 +90,8 @@ class Listing:
         return f'<li class="plan__day">{title}{remark}<ul class="plan__list">{items}</ul></li>'
 
     def _short(self, id: str, base: str, anchor: str) -> str:
-        """«Билет 1. Обратное распространение ошибки», a link where the page exists."""
+        """«Билет 1. Обратное распространение ошибки», a link."""
         question = self.programme.by_id[id]
-        if not self.programme.is_written(question):
-            return f'<span class="planned" title="{PLANNED_TITLE}">{question.label}</span>'
         href = relative_url(base, question.url) + (f"#{anchor}" if anchor else "")
         title = html.escape(self.notes[question.uri].title)
         return f'<a href="{href}">{question.label}. {title}</a>'

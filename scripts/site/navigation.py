@@ -1,4 +1,4 @@
-"""The navigation, made from the programme: pages that exist, in the examiners' order."""
+"""The navigation, made from the programme, in the examiners' order."""
 
 from scripts.site.listing import Listing
 from scripts.site.programme import THEORY_MINIMUM, TICKETS
@@ -17,6 +17,5 @@ def _part(part: str, content: Listing) -> list:
     pages = [
         {f"{question.number}. {content.notes[question.uri].title}": question.uri}
         for question in content.programme.part(part)
-        if content.programme.is_written(question)
     ]
     return [f"{part}/index.md", *pages]

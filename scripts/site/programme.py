@@ -1,11 +1,10 @@
 """The exam programme and the promise that every question has its page.
 
-`data/program.yml` is the examiners' list, word for word; `data/unwritten.yml` names the questions whose page does not
-exist yet. Everything that lists questions is made from these two.
+`data/program.yml` is the examiners' list, word for word. Everything that lists questions is made from it.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +15,6 @@ from scripts.site.notes import Note
 from scripts.site.problems import ContentError, Problem
 
 PROGRAMME = Path("data/program.yml")
-UNWRITTEN = Path("data/unwritten.yml")
 TICKETS = "tickets"
 THEORY_MINIMUM = "theory-minimum"
 LABELS = {TICKETS: "Билет", THEORY_MINIMUM: "Вопрос"}
@@ -57,7 +55,6 @@ class Question:
 @dataclass(frozen=True)
 class Programme:
     questions: tuple[Question, ...]
-    unwritten: frozenset[str]
 
     @cached_property
     def by_id(self) -> dict[str, Question]:
@@ -70,47 +67,32 @@ class Programme:
     def part(self, part: str) -> Iterator[Question]:
         return (question for question in self.questions if question.part == part)
 
-    def is_written(self, question: Question) -> bool:
-        return question.id not in self.unwritten
-
 
 def load(root: Path) -> Programme:
-    """Read the programme; raises ContentError for a duplicate or unknown id."""
+    """Read the programme; raises ContentError for a duplicate id or address."""
     data = yaml.safe_load((root / PROGRAMME).read_text(encoding="utf-8"))
     questions = tuple(
         Question(entry["id"], part, entry["slug"], entry["question"], entry["clauses"])
         for part in (TICKETS, THEORY_MINIMUM)
         for entry in data[part]
     )
-    unwritten = yaml.safe_load((root / UNWRITTEN).read_text(encoding="utf-8")) or []
     problems = [
-        *_duplicates([question.id for question in questions], PROGRAMME),
-        *_duplicates([question.uri for question in questions], PROGRAMME),
-        *_duplicates(unwritten, UNWRITTEN),
-        *_unknown(set(unwritten) - {question.id for question in questions}),
+        *_duplicates(question.id for question in questions),
+        *_duplicates(question.uri for question in questions),
     ]
     if problems:
         raise ContentError(problems)
-    return Programme(questions, frozenset(unwritten))
+    return Programme(questions)
 
 
-def _duplicates(values: list[str], path: Path) -> list[Problem]:
+def _duplicates(values: Iterable[str]) -> list[Problem]:
     repeated = [value for value, count in Counter(values).items() if count > 1]
-    return [Problem(path.as_posix(), 0, 0, "P2", f"`{value}` stands twice: remove one") for value in repeated]
-
-
-def _unknown(ids: set[str]) -> list[Problem]:
-    return [
-        Problem(UNWRITTEN.as_posix(), 0, 0, "P2", f"`{id}` is not in {PROGRAMME.as_posix()}: correct or remove it")
-        for id in sorted(ids)
-    ]
+    return [Problem(PROGRAMME.as_posix(), 0, 0, "P2", f"`{value}` stands twice: remove one") for value in repeated]
 
 
 def check(programme: Programme, notes: dict[str, Note]) -> list[Problem]:
-    """Every written question has its page, every page its question, with the exact wording and all clauses."""
-    problems = []
-    for question in programme.questions:
-        problems += _check_presence(question, programme.is_written(question), question.uri in notes)
+    """Every question has its page, every page its question, with the exact wording and all clauses."""
+    problems = [_missing(question) for question in programme.questions if question.uri not in notes]
     for note in notes.values():
         if is_question_page(note.uri):
             problems += _check_page(note, programme)
@@ -121,15 +103,8 @@ def is_question_page(uri: str) -> bool:
     return uri.startswith((f"{TICKETS}/", f"{THEORY_MINIMUM}/")) and not uri.endswith("/index.md")
 
 
-def _check_presence(question: Question, written: bool, exists: bool) -> list[Problem]:
-    page = f"docs/{question.uri}"
-    if written and not exists:
-        message = f"{question.id} has no page and is not in {UNWRITTEN.as_posix()}: write this page"
-    elif exists and not written:
-        message = f"the page exists, but {UNWRITTEN.as_posix()} still names {question.id}: remove it from there"
-    else:
-        return []
-    return [Problem(page, 0, 0, "P3", message)]
+def _missing(question: Question) -> Problem:
+    return Problem(f"docs/{question.uri}", 0, 0, "P3", f"{question.id} has no page: write this file")
 
 
 def _check_page(note: Note, programme: Programme) -> list[Problem]:

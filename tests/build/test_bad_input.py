@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PARTS = ("mkdocs.yml", "data", "docs", "figures", "overrides", "scripts", "vendor")
+PARTS = ("mkdocs.yml", "clips", "data", "docs", "figures", "overrides", "scripts", "vendor")
 PAGE = "docs/theory-minimum/01-backpropagation.md"
 OPENING = "## Короткий ответ {#answer}\n"
 
@@ -123,8 +123,8 @@ def test_several_mistakes_are_reported_at_once(project):
     assert build(project).stderr.count("bad formula") == 2
 
 
-def test_a_page_that_is_neither_written_nor_called_unwritten_is_missing(project):
-    edit(project, "data/unwritten.yml", "- tm-28\n", "")
+def test_a_question_without_a_page_stops_the_build(project):
+    (project / "docs/theory-minimum/28-gnn.md").unlink()
     result = build(project)
     assert result.returncode != 0 and "docs/theory-minimum/28-gnn.md: tm-28 has no page" in result.stderr
 

@@ -5,8 +5,7 @@ from scripts.site.programme import Programme, Question
 
 TICKET = Question("ticket-01", "tickets", "01-first", "Первый билет.", {"idea": "идея", "formulas": "формулы"})
 THEORY = Question("tm-01", "theory-minimum", "01-first", "Первый вопрос?", {"why": "почему"})
-LATER = Question("tm-02", "theory-minimum", "02-later", "Второй вопрос?", {"how": "как"})
-PROGRAMME = Programme((TICKET, THEORY, LATER), frozenset({LATER.id}))
+PROGRAMME = Programme((TICKET, THEORY))
 
 
 def note(text: str, uri: str = "tickets/01-first.md") -> Note:

@@ -2,7 +2,7 @@ import pytest
 
 from scripts.site import links
 from scripts.site.urls import relative_url
-from tests.unit.make import LATER, PROGRAMME, TICKET, note, notes
+from tests.unit.make import PROGRAMME, TICKET, note, notes
 
 FIGURE = "![Кривая, которая идёт вверх.](../../figures/tm-01/curve.svg)\n*Подпись.*\n"
 TARGET = note(f"# Ответ\n\n## Почему {{#why}}\n\n{FIGURE}", "theory-minimum/01-first.md")
@@ -21,8 +21,6 @@ def messages(link, tmp_path):
         "../theory-minimum/01-first.md#fig-curve",
         "#idea",
         "https://arxiv.org/abs/1412.6980",
-        "../theory-minimum/02-later.md",
-        "../theory-minimum/02-later.md#how",
     ],
 )
 def test_good_links(link, tmp_path):
@@ -36,7 +34,7 @@ def test_good_links(link, tmp_path):
         ("01-nothing.md", "dead link: there is no tickets/01-nothing.md"),
         ("../theory-minimum/01-first.md#wyh", "no `#wyh`; did you mean `why`?"),
         ("#ideas", "did you mean `idea`?"),
-        ("../theory-minimum/02-later.md#why", "ids of its clauses can be linked (how)"),
+        ("../theory-minimum/02-later.md", "dead link: there is no theory-minimum/02-later.md"),
         ("/tickets/01-first/", "make it relative"),
     ],
 )
@@ -50,15 +48,6 @@ def test_a_file_beside_the_notes_may_be_linked(tmp_path):
     (tmp_path / "assets").mkdir()
     (tmp_path / "assets/deck.apkg").touch()
     assert messages("../assets/deck.apkg", tmp_path) == []
-
-
-def test_links_to_unwritten_pages_become_text():
-    page = note(f"---\nid: x\n---\n\nСм. [*позже*](../{LATER.uri}#how) и [вопрос](../theory-minimum/01-first.md).\n")
-    markdown = page.text.partition("---\n\n")[2]
-    assert links.planned_as_text(page, PROGRAMME, markdown) == (
-        'См. <span class="planned" title="Страница готовится">*позже*</span>'
-        " и [вопрос](../theory-minimum/01-first.md).\n"
-    )
 
 
 def test_an_island_is_told():
