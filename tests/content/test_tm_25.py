@@ -92,6 +92,9 @@ def test_what_windows_leave():
     assert parts["attention"] / 1e9 == pytest.approx(920, abs=5)
     assert parts["attention"] / 3e9 == pytest.approx(306, abs=1)
     assert parts["linear"] / 1e9 == pytest.approx(600, abs=2)
+    # Eight of twelve blocks see 14 × 14 tokens of the 84 × 84.
+    assert parts["attention"] * 8 / 12 / 36 / 1e9 == pytest.approx(17, abs=0.5)
+    assert parts["patch embedding"] / 1e9 == pytest.approx(4, abs=0.5)
 
 
 def test_tiles():
