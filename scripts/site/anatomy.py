@@ -10,6 +10,8 @@ from scripts.site.problems import Problem
 from scripts.site.programme import THEORY_MINIMUM, TICKETS, is_question_page
 
 ID = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*\Z")
+# A line of a folded answer, and right under it one that has lost its indent and ends the block.
+OUTDENTED = re.compile(r"^(?: {4}.*|\?\?\?.*)\n(?! {4}|\?\?\?)(?=[^\n])", re.MULTILINE)
 FORMULA_OR_LINK = re.compile(r"\$|\]\(")
 BLOCK = re.compile(r"^\?\?\?\+?[ \t]+(?P<kind>\w+)[ \t]+\"(?P<title>.+)\"[ \t]*$", re.MULTILINE)
 
@@ -51,7 +53,7 @@ def check(notes: dict[str, Note]) -> list[Problem]:
         problems += _check_headings(note)
         if is_question_page(note.uri):
             anatomy = ANATOMY[note.uri.partition("/")[0]]
-            problems += [*_check_sections(note, anatomy), *_check_blocks(note, anatomy)]
+            problems += [*_check_sections(note, anatomy), *_check_blocks(note, anatomy), *_check_indents(note)]
     return problems
 
 
@@ -106,3 +108,11 @@ def _check_blocks(note: Note, anatomy: Anatomy) -> Iterator[Problem]:
             line = next((heading.line for heading in note.headings if heading.id == id), 1)
             message = f'{counts[kind]} blocks `??? {kind} "…"`, but a page has at least {fewest}: write more'
             yield note.problem(line, "A6", message)
+
+
+def _check_indents(note: Note) -> Iterator[Problem]:
+    for block in BLOCK.finditer(note.text):
+        answer = note.text[block.start() :].partition("\n???")[0].partition("\n#")[0]
+        if broken := OUTDENTED.search(answer):
+            line = note.line_of(block.start() + broken.end())
+            yield note.problem(line, "A6", "the folded answer breaks off here: indent its lines by four spaces")

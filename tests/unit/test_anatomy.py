@@ -34,6 +34,7 @@ def test_a_whole_page_has_no_problems():
         (BLOCK.format("question"), "", 11, "0 blocks `??? question"),
         (BLOCK.format("card"), "", 25, "0 blocks `??? card"),
         ("# Заголовок\n", "# Заголовок\n\n# Второй\n", 3, "one title"),
+        ("Это.\n\n## Проверь", "Это\nи то.\n\n## Проверь", 24, "breaks off here"),
     ],
 )
 def test_each_mistake_is_named_with_its_line(old, new, line, words):
