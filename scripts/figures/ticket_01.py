@@ -9,7 +9,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from matplotlib.patches import FancyBboxPatch
 from matplotlib.ticker import MultipleLocator
 from sklearn.datasets import load_digits
 
@@ -21,6 +21,7 @@ from scripts.dl.mlp import MLP, Gradients
 from scripts.figures import figure
 from scripts.figures.gradient_times import RECORDED
 from scripts.figures.numbers import number, ticks
+from scripts.figures.schemes import arrow
 from scripts.figures.style import WIDTH, Theme
 
 SMALL = 8.5
@@ -171,12 +172,10 @@ def _feeds(operand: str, consumer: str) -> bool:
 def _arrow(axes: Axes, start, end, theme: Theme, double: bool) -> None:
     beside = start[1] == end[1]
     half = (BOX[0] / 2, 0) if beside else (0, -BOX[1] / 2)
-    arrow = FancyArrowPatch(
-        (start[0] + half[0], start[1] + half[1]), (end[0] - half[0], end[1] - half[1]), arrowstyle="-|>",
-        mutation_scale=7, linewidth=1.3 if double else 0.9, color=theme.ink if double else theme.muted,
-        shrinkA=0, shrinkB=0, zorder=1,
+    arrow(
+        axes, (start[0] + half[0], start[1] + half[1]), (end[0] - half[0], end[1] - half[1]),
+        theme.ink if double else theme.muted, width=1.3 if double else 0.9,
     )  # fmt: skip
-    axes.add_patch(arrow)
 
 
 # --- Digits ----------------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from functools import cache
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch
+from matplotlib.patches import Circle
 from matplotlib.ticker import LogLocator
 
 from scripts.dl.decoding import Hypothesis, beam_search, greedy
@@ -16,6 +16,7 @@ from scripts.experiments import copy_task as copy_runs
 from scripts.experiments import gradient_lag as lag_runs
 from scripts.figures import figure
 from scripts.figures.numbers import number, ticks
+from scripts.figures.schemes import arrow, box
 from scripts.figures.style import WIDTH, Theme, pyplot
 
 SMALL = 9.0
@@ -27,25 +28,6 @@ def _canvas(height: float) -> tuple[Figure, Axes]:
     axes = drawing.add_axes((0, 0, 1, 1), xlim=(0, WIDTH), ylim=(0, height))
     axes.axis("off")
     return drawing, axes
-
-
-def _arrow(axes: Axes, start, end, colour: str, width: float = 1.0, bend: float = 0.0, gap: float = 0.0) -> None:
-    axes.add_patch(
-        FancyArrowPatch(
-            start, end, arrowstyle="-|>", mutation_scale=8, linewidth=width, color=colour, shrinkA=gap, shrinkB=gap,
-            connectionstyle=f"arc3,rad={bend}", zorder=1,
-        )
-    )  # fmt: skip
-
-
-def _box(axes: Axes, centre, size, theme: Theme, edge: str | None = None, fill: str | None = None) -> None:
-    (x, y), (width, height) = centre, size
-    axes.add_patch(
-        FancyBboxPatch(
-            (x - width / 2, y - height / 2), width, height, boxstyle="round,pad=0,rounding_size=0.06", linewidth=0.9,
-            facecolor=fill or theme.surface, edgecolor=edge or theme.muted, zorder=2,
-        )
-    )  # fmt: skip
 
 
 def _write(axes: Axes, x: float, y: float, text: str, colour: str, size: float = SMALL, **options) -> None:
@@ -80,26 +62,26 @@ def unrolled(theme: Theme) -> Figure:
     hand = hand_example()
     places, level, size = (0.85, 2.35, 3.85), 1.75, (0.98, 0.78)
     for t, x in enumerate(places):
-        _box(axes, (x, level), size, theme)
+        box(axes, (x, level), size, theme)
         _write(axes, x, level + 0.22, f"$h_{t + 1}$", theme.ink, size=11)
         _write(axes, x, level - 0.02, number(hand["h"][t], 3), theme.forward)
         _write(axes, x, level - 0.24, number(hand["delta"][t], 3), theme.backward)
-        _box(axes, (x, 0.62), (0.98, 0.34), theme, fill=theme.background)
+        box(axes, (x, 0.62), (0.98, 0.34), theme, fill=theme.background)
         _write(axes, x, 0.62, rf"$x_{t + 1}=$ {number(HAND_INPUTS[t])}", theme.ink, size=10)
-        _arrow(axes, (x, 0.79), (x, level - 0.39), theme.muted)
+        arrow(axes, (x, 0.79), (x, level - 0.39), theme.muted)
         _write(axes, x + 0.12, 1.07, "$w$", theme.muted, size=11, ha="left")
         _write(axes, x, 2.98, number(hand["terms"][t], 3) if t else "0", theme.backward)
-        _arrow(axes, (x, level + 0.39), (x, 2.84), theme.backward, width=0.8)
+        arrow(axes, (x, level + 0.39), (x, 2.84), theme.backward, width=0.8)
     for x in places[:2]:
-        _arrow(axes, (x + 0.49, level + 0.1), (x + 1.01, level + 0.1), theme.forward, width=1.4)
-        _arrow(axes, (x + 1.01, level - 0.16), (x + 0.49, level - 0.16), theme.backward, width=1.4)
+        arrow(axes, (x + 0.49, level + 0.1), (x + 1.01, level + 0.1), theme.forward, width=1.4)
+        arrow(axes, (x + 1.01, level - 0.16), (x + 0.49, level - 0.16), theme.backward, width=1.4)
         _write(axes, x + 0.75, level + 0.25, "$u$", theme.muted, size=11)
-    _box(axes, (5.12, level), (0.8, 0.78), theme)
+    box(axes, (5.12, level), (0.8, 0.78), theme)
     _write(axes, 5.12, level + 0.2, r"$\mathcal{L}$", theme.ink)
     loss = 0.5 * (hand["h"][-1] - HAND_TARGET) ** 2
     _write(axes, 5.12, level - 0.12, number(loss, 3), theme.forward)
-    _arrow(axes, (4.34, level + 0.1), (4.72, level + 0.1), theme.forward, width=1.4)
-    _arrow(axes, (4.72, level - 0.16), (4.34, level - 0.16), theme.backward, width=1.4)
+    arrow(axes, (4.34, level + 0.1), (4.72, level + 0.1), theme.forward, width=1.4)
+    arrow(axes, (4.72, level - 0.16), (4.34, level - 0.16), theme.backward, width=1.4)
     _write(axes, 4.5, 2.98, rf"$\Sigma\ =\ \bar u\ =$ {number(hand['u'], 3)}", theme.backward, ha="left")
     _write(axes, 0.36, 3.24, r"вклад шага $\delta_t h_{t-1}$:", theme.muted, ha="left")
     _write(axes, 0.36, 0.2, r"синее: $h_t$", theme.forward, ha="left")
@@ -157,14 +139,14 @@ def lstm_cell(theme: Theme) -> Figure:
     top, middle, gates_level = 2.95, 2.1, 1.35
     bottom = 0.62
     line = {"color": theme.muted, "linewidth": 1.1, "zorder": 1, "solid_capstyle": "round"}
-    _arrow(axes, (0.15, top), (5.45, top), theme.good, width=3.0)
+    arrow(axes, (0.15, top), (5.45, top), theme.good, width=3.0)
     columns = {"f": 1.15, "i": 2.0, "g": 2.85, "o": 3.7}
     names = {"f": r"$\sigma$", "i": r"$\sigma$", "g": r"$\tanh$", "o": r"$\sigma$"}
     axes.plot([0.15, columns["o"]], [bottom, bottom], **line)
     axes.plot([0.6, 0.6], [0.25, bottom], **line)
     for gate, x in columns.items():
-        _arrow(axes, (x, bottom), (x, gates_level - 0.17), theme.muted)
-        _box(axes, (x, gates_level), (0.56, 0.34), theme, edge=theme.forward if gate != "g" else theme.accent)
+        arrow(axes, (x, bottom), (x, gates_level - 0.17), theme.muted)
+        box(axes, (x, gates_level), (0.56, 0.34), theme, edge=theme.forward if gate != "g" else theme.accent)
         _write(axes, x, gates_level, names[gate], theme.ink, size=11)
         _write(axes, x + 0.09, gates_level + 0.3, f"${gate}_t$", theme.ink, size=11, ha="left")
     centre = (columns["i"] + columns["g"]) / 2
@@ -173,25 +155,25 @@ def lstm_cell(theme: Theme) -> Figure:
         axes.add_patch(Circle((x, y), 0.14, facecolor=theme.background, edgecolor=theme.ink, linewidth=1.0, zorder=3))
         _write(axes, x, y, sign, theme.ink, size=12)
 
-    _arrow(axes, (columns["f"], gates_level + 0.17), (columns["f"], top - 0.14), theme.muted)
+    arrow(axes, (columns["f"], gates_level + 0.17), (columns["f"], top - 0.14), theme.muted)
     operation(columns["f"], top, r"$\odot$")
     for gate in "ig":
         x = columns[gate]
         axes.plot([x, x], [gates_level + 0.17, middle], **line)
-        _arrow(axes, (x, middle), (centre + (-0.14 if gate == "i" else 0.14), middle), theme.muted)
+        arrow(axes, (x, middle), (centre + (-0.14 if gate == "i" else 0.14), middle), theme.muted)
     operation(centre, middle, r"$\odot$")
-    _arrow(axes, (centre, middle + 0.14), (centre, top - 0.14), theme.muted)
+    arrow(axes, (centre, middle + 0.14), (centre, top - 0.14), theme.muted)
     operation(centre, top, "+")
     out = 4.6
     axes.plot([columns["o"], columns["o"]], [gates_level + 0.17, middle - 0.2], **line)
-    _arrow(axes, (columns["o"], middle - 0.2), (out - 0.14, middle - 0.2), theme.muted)
-    _arrow(axes, (out, top), (out, middle + 0.51), theme.muted)
-    _box(axes, (out, middle + 0.36), (0.56, 0.3), theme, edge=theme.accent)
+    arrow(axes, (columns["o"], middle - 0.2), (out - 0.14, middle - 0.2), theme.muted)
+    arrow(axes, (out, top), (out, middle + 0.51), theme.muted)
+    box(axes, (out, middle + 0.36), (0.56, 0.3), theme, edge=theme.accent)
     _write(axes, out, middle + 0.36, r"$\tanh$", theme.ink, size=11)
-    _arrow(axes, (out, middle + 0.21), (out, middle - 0.06), theme.muted)
+    arrow(axes, (out, middle + 0.21), (out, middle - 0.06), theme.muted)
     operation(out, middle - 0.2, r"$\odot$")
     axes.plot([out, out], [middle - 0.34, bottom], **line)
-    _arrow(axes, (out, bottom), (5.45, bottom), theme.muted, width=1.1)
+    arrow(axes, (out, bottom), (5.45, bottom), theme.muted, width=1.1)
     for x, y, text in (
         (0.32, top + 0.22, "$c_{t-1}$"), (5.2, top + 0.22, "$c_t$"), (0.35, bottom + 0.2, "$h_{t-1}$"),
         (5.2, bottom + 0.2, "$h_t$"), (0.8, 0.22, "$x_t$"),
@@ -362,10 +344,10 @@ def beam(theme: Theme) -> Figure:
             colour = theme.good if is_kept else theme.grid
             parent = path[:-1]
             start = (columns[len(parent)] + 0.3, height[parent])
-            _arrow(axes, start, (x - 0.34, y), colour, width=2.0 if is_kept else 1.0)
+            arrow(axes, start, (x - 0.34, y), colour, width=2.0 if is_kept else 1.0)
             if is_greedy:
-                _arrow(axes, (start[0], start[1] + 0.07), (x - 0.34, y + 0.07), theme.backward, width=1.4)
-            _box(axes, (x, y), (0.66, 0.29), theme, edge=colour if is_kept else theme.muted)
+                arrow(axes, (start[0], start[1] + 0.07), (x - 0.34, y + 0.07), theme.backward, width=1.4)
+            box(axes, (x, y), (0.66, 0.29), theme, edge=colour if is_kept else theme.muted)
             p = TABLE[parent][path[-1]]
             _write(axes, (start[0] + x - 0.34) / 2, (start[1] + y) / 2 + 0.02, number(p, 2), theme.ink, size=8.5,
                    bbox={"facecolor": theme.background, "edgecolor": "none", "pad": 0.8})  # fmt: skip
@@ -373,7 +355,7 @@ def beam(theme: Theme) -> Figure:
                 total = np.exp(sum(next_log_probs(tokens[:t])[token] for t, token in enumerate(tokens)))
                 _write(axes, x + 0.42, y, number(total, 3), theme.ink if is_kept else theme.muted, ha="left")
         else:
-            _box(axes, (x, y), (0.6, 0.29), theme)
+            box(axes, (x, y), (0.6, 0.29), theme)
         _write(axes, x, y, path[-1] if path else "начало", theme.ink)
     _write(axes, columns[3] + 0.42, top + 0.35, "вероятность", theme.muted, ha="center", size=8.5)
     return drawing

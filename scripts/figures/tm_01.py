@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib import pyplot
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyArrowPatch, Rectangle
+from matplotlib.patches import Rectangle
 
 from scripts.dl import initialization
 from scripts.dl.activations import TANH, Activation
@@ -20,6 +20,7 @@ from scripts.dl.losses import softmax, softmax_cross_entropy
 from scripts.dl.mlp import MLP, Gradients
 from scripts.figures import figure
 from scripts.figures.numbers import number, ticks
+from scripts.figures.schemes import arrow
 from scripts.figures.style import FONT_SIZE, WIDTH, Theme
 
 SMALL = FONT_SIZE - 1
@@ -92,9 +93,9 @@ def _weight_gradient(axes: Axes, layer: int, gradient: np.ndarray, theme: Theme)
     outputs, inputs = gradient.shape
     half_height = outputs * CELL_HEIGHT / 2
     start = COLUMNS[layer - 1] + 0.2, FORWARD_Y - inputs * CELL_HEIGHT / 2 - 0.1
-    _arrow(axes, start, (x - 0.5, GRADIENT_Y + half_height + 0.1), theme.forward)
+    arrow(axes, start, (x - 0.5, GRADIENT_Y + half_height + 0.1), theme.forward)
     start = COLUMNS[layer] - 0.2, BACKWARD_Y + outputs * CELL_HEIGHT / 2 + 0.1
-    _arrow(axes, start, (x + 0.5, GRADIENT_Y - half_height - 0.1), theme.backward)
+    arrow(axes, start, (x + 0.5, GRADIENT_Y - half_height - 0.1), theme.backward)
     label = rf"$\bar{{W}}^{layer}$: {outputs}×{inputs}"
     axes.text(x + 0.25, GRADIENT_Y + half_height + 0.2, label, color=theme.extra, fontsize=SMALL, va="bottom")
 
@@ -104,13 +105,13 @@ def _arrows_between_layers(axes: Axes, theme: Theme) -> None:
     for layer, (rows, columns) in enumerate(shapes, start=1):
         left, right = COLUMNS[layer - 1] + 0.6, COLUMNS[layer] - 0.6
         middle = (left + right) / 2
-        _arrow(axes, (left, FORWARD_Y), (right, FORWARD_Y), theme.forward)
+        arrow(axes, (left, FORWARD_Y), (right, FORWARD_Y), theme.forward)
         label = f"$W^{layer}$: {rows}×{columns}"
         axes.text(middle, FORWARD_Y + 0.15, label, ha="center", va="bottom", color=theme.forward, fontsize=SMALL)
         function = "softmax" if layer == len(shapes) else "tanh"
         axes.text(middle, FORWARD_Y - 0.15, function, ha="center", va="top", color=theme.forward, fontsize=SMALL)
         if layer > 1:
-            _arrow(axes, (right, BACKWARD_Y), (left, BACKWARD_Y), theme.backward)
+            arrow(axes, (right, BACKWARD_Y), (left, BACKWARD_Y), theme.backward)
             label = rf"$(W^{layer})^\top$: {columns}×{rows}"
             axes.text(middle, BACKWARD_Y + 0.15, label, ha="center", va="bottom", color=theme.backward, fontsize=SMALL)
             label = rf"$\odot\;\varphi'(z^{layer - 1})$"
@@ -119,14 +120,10 @@ def _arrows_between_layers(axes: Axes, theme: Theme) -> None:
 
 def _loss_arrow(axes: Axes, theme: Theme) -> None:
     x = COLUMNS[-1] + 0.2
-    _arrow(axes, (x, FORWARD_Y - 1.0), (x, BACKWARD_Y + 1.0), theme.backward)
+    arrow(axes, (x, FORWARD_Y - 1.0), (x, BACKWARD_Y + 1.0), theme.backward)
     loss = f"{chain().loss:.2f}".replace(".", "{,}")
     axes.text(x - 0.2, 6.6, rf"$\ell={loss}$", ha="right", va="center", color=theme.forward, fontsize=SMALL)
     axes.text(x + 0.15, 5.9, "$p-y$", va="center", color=theme.backward, fontsize=SMALL)
-
-
-def _arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float], colour: str) -> None:
-    axes.add_patch(FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=9, color=colour, shrinkA=0, shrinkB=0))
 
 
 # 2. What reuse buys: the same recursion with and without memory, in multiplications.

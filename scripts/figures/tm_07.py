@@ -15,6 +15,7 @@ from torch.utils.checkpoint import checkpoint
 from scripts.dl.torch_examples import incoming_edges
 from scripts.figures import figure
 from scripts.figures.numbers import number
+from scripts.figures.schemes import arrow
 from scripts.figures.style import WIDTH, Theme, pyplot
 
 torch.set_num_threads(1)
@@ -341,15 +342,10 @@ def _box(
 def _arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float], theme: Theme) -> None:
     if start[1] == end[1]:
         sign = 1 if end[0] > start[0] else -1
-        begin, finish, bend = (start[0] + sign * 1.05, start[1]), (end[0] - sign * 1.05, end[1]), "arc3"
+        begin, finish, bend = (start[0] + sign * 1.05, start[1]), (end[0] - sign * 1.05, end[1]), 0.0
     elif start[0] == end[0] and abs(start[1] - end[1]) > 1.5:
-        begin, finish, bend = (start[0] + 1.05, start[1]), (end[0] + 1.05, end[1]), "arc3,rad=-0.25"
+        begin, finish, bend = (start[0] + 1.05, start[1]), (end[0] + 1.05, end[1]), -0.25
     else:
         shift = 0.0 if start[0] == end[0] else -0.9 if end[0] > start[0] else 0.9
-        begin, finish, bend = (start[0] - shift / 3, start[1] - 0.33), (end[0] + shift, end[1] + 0.33), "arc3"
-    axes.add_patch(
-        FancyArrowPatch(
-            begin, finish, arrowstyle="-|>", mutation_scale=9, color=theme.muted, linewidth=1.0, shrinkA=0, shrinkB=0,
-            connectionstyle=bend, zorder=1,
-        )
-    )  # fmt: skip
+        begin, finish, bend = (start[0] - shift / 3, start[1] - 0.33), (end[0] + shift, end[1] + 0.33), 0.0
+    arrow(axes, begin, finish, theme.muted, bend=bend)

@@ -3,14 +3,13 @@
 from functools import cache
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from scripts.dl import attention_scores as att
 from scripts.experiments import reversal as runs
 from scripts.figures import figure
 from scripts.figures.numbers import number, ticks
+from scripts.figures.schemes import arrow, box
 from scripts.figures.style import WIDTH, Theme, pyplot
 
 ALPHABET = "абвгдежзиклм"  # the letters of the experiment, for the eye
@@ -160,25 +159,6 @@ def one_step() -> np.ndarray:
     return att.attend(att.additive_scores(S, H, W_s, W_h, v), H)[1][0]
 
 
-def _box(panel: Axes, x: float, y: float, text: str, theme: Theme, colour: str, width: float = 0.82) -> None:
-    panel.add_patch(
-        FancyBboxPatch(
-            (x - width / 2, y - 0.17), width, 0.34, boxstyle="round,pad=0.02", facecolor=theme.surface,
-            edgecolor=colour, linewidth=1.3, zorder=3,
-        )
-    )  # fmt: skip
-    panel.text(x, y, text, ha="center", va="center", color=theme.ink, fontsize=11, zorder=4)
-
-
-def _arrow(panel: Axes, start: tuple, end: tuple, colour: str, width: float = 1.2, curve: float = 0.0) -> None:
-    panel.add_patch(
-        FancyArrowPatch(
-            start, end, arrowstyle="-|>", mutation_scale=11, linewidth=width, color=colour, shrinkA=0, shrinkB=0,
-            connectionstyle=f"arc3,rad={curve}", zorder=2,
-        )
-    )  # fmt: skip
-
-
 @figure
 def step(theme: Theme) -> Figure:
     drawing, panel = pyplot.subplots(figsize=(WIDTH, 4.6))
@@ -187,29 +167,29 @@ def step(theme: Theme) -> Figure:
     columns, alpha = (1.95, 3.1, 4.25), one_step()
     for j, (x, word) in enumerate(zip(columns, TOKENS, strict=True), start=1):
         panel.text(x, 0.2, word, ha="center", va="center", color=theme.ink)
-        _arrow(panel, (x, 0.4), (x, 0.74), theme.muted)
-        _box(panel, x, 0.93, f"$h_{j}$", theme, theme.forward)
+        arrow(panel, (x, 0.4), (x, 0.74), theme.muted)
+        box(panel, (x, 0.93), (0.86, 0.38), theme, edge=theme.forward, text=f"$h_{j}$")
         if j < len(columns):
-            _arrow(panel, (x + 0.43, 0.93), (columns[j] - 0.43, 0.93), theme.forward)
+            arrow(panel, (x + 0.43, 0.93), (columns[j] - 0.43, 0.93), theme.forward)
     centre = columns[1]
-    _box(panel, centre, 2.5, r"$c_u=\sum_j\alpha_{uj}h_j$", theme, theme.good, width=1.9)
+    box(panel, (centre, 2.5), (1.94, 0.38), theme, edge=theme.good, text=r"$c_u=\sum_j\alpha_{uj}h_j$")
     for x, weight in zip(columns, alpha, strict=True):
         start, end = np.array([x, 1.12]), np.array([centre + 0.45 * (x - centre), 2.31])
-        _arrow(panel, tuple(start), tuple(end), theme.good, width=0.8 + 6 * weight)
+        arrow(panel, tuple(start), tuple(end), theme.good, width=0.8 + 6 * weight)
         label = start + 0.4 * (end - start)
         panel.text(label[0] + 0.17, label[1], number(weight, 2), color=theme.good, va="center", fontsize=9.5, zorder=5)
-    _box(panel, 0.75, 3.55, "$s_{u-1}$", theme, theme.backward)
-    _box(panel, 4.1, 3.55, "$s_u$", theme, theme.backward)
-    _arrow(panel, (1.18, 3.55), (3.67, 3.55), theme.backward)
-    _arrow(panel, (3.45, 2.69), (3.85, 3.35), theme.good, width=2.0)
-    _arrow(panel, (0.75, 3.36), (0.75, 2.3), theme.backward)
+    box(panel, (0.75, 3.55), (0.86, 0.38), theme, edge=theme.backward, text="$s_{u-1}$")
+    box(panel, (4.1, 3.55), (0.86, 0.38), theme, edge=theme.backward, text="$s_u$")
+    arrow(panel, (1.18, 3.55), (3.67, 3.55), theme.backward)
+    arrow(panel, (3.45, 2.69), (3.85, 3.35), theme.good, width=2.0)
+    arrow(panel, (0.75, 3.36), (0.75, 2.3), theme.backward)
     panel.text(0.75, 2.1, "запрос", color=theme.backward, va="center", ha="center")
     panel.text(0.75, 1.8, "$e_{uj}=a(s_{u-1},h_j)$", color=theme.backward, va="center", ha="center")
     panel.text(0.75, 1.5, r"$\alpha_u=\mathrm{softmax}(e_u)$", color=theme.good, va="center", ha="center")
-    _arrow(panel, (4.1, 3.74), (4.1, 4.15), theme.muted)
+    arrow(panel, (4.1, 3.74), (4.1, 4.15), theme.muted)
     panel.text(4.1, 4.34, "$p(y_u)$", ha="center", va="center", color=theme.ink, fontsize=11)
     panel.text(5.3, 3.55, "$y_{u-1}$", ha="center", va="center", color=theme.ink, fontsize=11)
-    _arrow(panel, (5.02, 3.55), (4.53, 3.55), theme.muted)
-    _arrow(panel, (4.68, 0.93), (5.15, 0.93), theme.muted)
+    arrow(panel, (5.02, 3.55), (4.53, 3.55), theme.muted)
+    arrow(panel, (4.68, 0.93), (5.15, 0.93), theme.muted)
     panel.text(5.2, 0.93, "$s_0$", va="center", color=theme.muted, fontsize=11)
     return drawing

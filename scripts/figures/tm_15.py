@@ -5,11 +5,12 @@ from functools import cache
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch
+from matplotlib.patches import Circle
 
 from scripts.experiments import counting as runs
 from scripts.figures import figure
 from scripts.figures.numbers import number, ticks
+from scripts.figures.schemes import arrow, box
 from scripts.figures.style import CYCLE, WIDTH, Theme, pyplot
 
 COLOURS = {"LSTM": "forward", "GRU": "backward", "RNN": "muted"}
@@ -35,21 +36,6 @@ def shown_seed(kind: str) -> int:
 # --- The cell ------------------------------------------------------------------------------------------------------
 
 
-def _arrow(panel: Axes, start: tuple, end: tuple, colour: str, width: float = 1.1) -> None:
-    panel.add_patch(
-        FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=10, linewidth=width, color=colour, shrinkA=0,
-                        shrinkB=0, zorder=2)
-    )  # fmt: skip
-
-
-def _box(panel: Axes, x: float, y: float, text: str, theme: Theme, colour: str) -> None:
-    panel.add_patch(
-        FancyBboxPatch((x - 0.3, y - 0.17), 0.6, 0.34, boxstyle="round,pad=0.02", facecolor=theme.surface,
-                       edgecolor=colour, linewidth=1.3, zorder=3)
-    )  # fmt: skip
-    panel.text(x, y, text, ha="center", va="center", color=theme.ink, fontsize=11, zorder=4)
-
-
 def _operation(panel: Axes, x: float, y: float, sign: str, theme: Theme) -> None:
     panel.add_patch(Circle((x, y), 0.14, facecolor=theme.background, edgecolor=theme.ink, linewidth=1.0, zorder=3))
     panel.text(x, y, sign, ha="center", va="center", color=theme.ink, fontsize=12, zorder=4)
@@ -63,19 +49,19 @@ def cell(theme: Theme) -> Figure:
     top, middle, boxes, bottom = 2.95, 2.15, 1.3, 0.6
     z, r, n = 1.45, 2.75, 4.15
     line = {"color": theme.muted, "linewidth": 1.1, "zorder": 1}
-    _arrow(panel, (0.1, top), (5.5, top), theme.good, width=3.0)
+    arrow(panel, (0.1, top), (5.5, top), theme.good, width=3.0)
     panel.plot([0.5, 0.5], [top, bottom], **line)
     panel.plot([0.5, n], [bottom, bottom], **line)
     panel.plot([0.8, 0.8], [0.3, bottom], **line)
     for x, text, colour in ((z, r"$\sigma$", theme.forward), (r, r"$\sigma$", theme.forward),
                             (n, r"$\tanh$", theme.accent)):  # fmt: skip
-        _arrow(panel, (x, bottom), (x, boxes - 0.19), theme.muted)
-        _box(panel, x, boxes, text, theme, colour)
-    _arrow(panel, (z, boxes + 0.19), (z, top - 0.14), theme.muted)
-    _arrow(panel, (z, middle), (n - 0.14, middle), theme.muted)
-    _arrow(panel, (r + 0.32, boxes), (n - 0.32, boxes), theme.backward)
-    _arrow(panel, (n, boxes + 0.19), (n, middle - 0.14), theme.muted)
-    _arrow(panel, (n, middle + 0.14), (n, top - 0.14), theme.muted)
+        arrow(panel, (x, bottom), (x, boxes - 0.19), theme.muted)
+        box(panel, (x, boxes), (0.64, 0.38), theme, edge=colour, text=text)
+    arrow(panel, (z, boxes + 0.19), (z, top - 0.14), theme.muted)
+    arrow(panel, (z, middle), (n - 0.14, middle), theme.muted)
+    arrow(panel, (r + 0.32, boxes), (n - 0.32, boxes), theme.backward)
+    arrow(panel, (n, boxes + 0.19), (n, middle - 0.14), theme.muted)
+    arrow(panel, (n, middle + 0.14), (n, top - 0.14), theme.muted)
     _operation(panel, z, top, r"$\odot$", theme)
     _operation(panel, n, middle, r"$\odot$", theme)
     _operation(panel, n, top, "+", theme)
