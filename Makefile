@@ -13,7 +13,7 @@ export NO_MKDOCS_2_WARNING := 1
 OPEN := $(if $(CI),,$(if $(or $(DISPLAY),$(WAYLAND_DISPLAY),$(filter Darwin,$(shell uname -s))),--open))
 
 .DEFAULT_GOAL := help
-.PHONY: help serve build test lint figures records bench vendor-katex addresses screenshot clean
+.PHONY: help serve build test lint figures records engine bench vendor-katex addresses screenshot clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ figures: $(VENV)/.dev ## draw the figures, and make the sound clips, whose code 
 
 records: $(VENV)/.dev ## run again the experiments whose code has changed (`make figures` runs those that it draws)
 	OMP_NUM_THREADS=1 $(PY) -m pytest --quiet --run-experiments tests/content tests/experiments
+
+engine: $(VENV)/.site ## bundle the search engine after a change in search/ (needs npm)
+	$(PY) -m scripts.engine
 
 bench: $(VENV)/.chromium ## measure this build against formulas rendered in the browser
 	$(PY) -m scripts.bench

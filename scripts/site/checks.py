@@ -4,7 +4,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from scripts.site import anatomy, clips, figures, glossary, links, listing, notes, programme, snippets
+from scripts.site import anatomy, clips, engine, figures, glossary, links, listing, notes, programme, snippets
 from scripts.site.glossary import Glossary
 from scripts.site.listing import Listing
 from scripts.site.problems import ContentError
@@ -36,6 +36,7 @@ def read_content(root: Path) -> Content:
         *listing.check(found, plans, questions),
         *unreadable,
         *glossary.check(terms, found, questions),
+        *engine.check(ROOT),
     ]
     if problems:
         raise ContentError(problems)

@@ -119,11 +119,6 @@ class Katex:
         return context
 
 
-def exclude_from_search(page: str) -> str:
-    """Mark the formulas so that Material's search skips them; to be called before the page is indexed."""
-    return page.replace('class="arithmatex">', 'class="arithmatex" data-search-exclude>')
-
-
 def render_page(page: str, katex: Katex) -> tuple[str, dict[Formula, Rejected]]:
     """Replace the marked formulas of a page by KaTeX's HTML; the second value holds those that it refused."""
     results = katex.render(_formula(match) for match in MARKED.finditer(page))

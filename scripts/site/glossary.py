@@ -199,8 +199,9 @@ def fill(page: str, base: str, glossary: Glossary, notes: dict[str, Note], progr
     letters = "".join(f'<a href="#{_letter_id(letter)}">{letter}</a>' for letter in glossary.by_letter)
     parts = [f'<nav class="glossary-letters" aria-label="Буквы глоссария" data-search-exclude>{letters}</nav>']
     for letter, terms in glossary.by_letter.items():
+        # The search knows the terms already, as names of the places that explain them.
         entries = "".join(_entry(term, base, notes, programme) for term in terms)
-        parts.append(f'<h2 id="{_letter_id(letter)}">{letter}</h2><dl class="glossary">{entries}</dl>')
+        parts.append(f'<h2 id="{_letter_id(letter)}" data-search-exclude>{letter}</h2><dl class="glossary">{entries}</dl>')
     return page.replace(MARKER, "".join(parts))
 
 

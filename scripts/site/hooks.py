@@ -19,6 +19,7 @@ if str(ROOT) not in sys.path:
 from scripts.site import (  # noqa: E402
     checks,
     clips,
+    engine,
     figures,
     formulas,
     glossary,
@@ -71,6 +72,10 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     notes = build.content.notes
     for uri, path in (figures.used_files(notes, build.root) | clips.used_files(notes, build.root)).items():
         files.append(File.generated(config, uri, abs_src_path=str(path)))
+    try:
+        engine.replace_worker(files, config, ROOT)
+    except ContentError as error:
+        raise _failure(error) from error
     return files
 
 
@@ -80,7 +85,7 @@ def on_page_content(html: str, page: Page, **_: object) -> str:
     if note is None:
         return html
     build.problems += formulas.left_over_delimiters(note, html)
-    html = links.without_heading_previews(formulas.exclude_from_search(html))
+    html = search.without_code(links.without_heading_previews(html))
     content = build.content
     html = content.fill(html, page.url)
     html = glossary.fill(html, page.url, build.glossary, content.notes, content.programme)
@@ -111,7 +116,7 @@ def on_post_build(config: MkDocsConfig) -> None:
     config.site_dir = str(build.site)
     if build.problems:
         raise _failure(ContentError(build.problems))
-    search.rewrite_as_utf8(staged)
+    search.rewrite(staged, build.glossary, build.content.programme)
     if not _strict_mode_will_abort():
         staging.publish(staged, build.site)
 
