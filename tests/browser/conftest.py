@@ -1,6 +1,5 @@
 """Chromium on the built site. Every page opened here must keep to its own host and log no error."""
 
-import json
 from collections.abc import Callable, Iterator
 from xml.etree import ElementTree
 
@@ -56,25 +55,16 @@ def some_questions(some_pages: list[str], questions: list[str]) -> list[str]:
     return [address for address in some_pages if address in questions]
 
 
-@pytest.fixture(scope="session")
-def empty_index(built_site) -> dict:
-    """The search index without its texts, which the theme indexes anew on every page it opens."""
-    return json.loads((built_site / "search/search_index.json").read_text("utf-8")) | {"docs": []}
-
-
 @pytest.fixture
-def open_page(browser: Browser, site_server: SiteServer, empty_index: dict) -> Iterator[OpenPage]:
-    """`open_page(address, width=…, scheme=…, javascript=…, search=…)`, one page at a time, each in a fresh profile.
+def open_page(browser: Browser, site_server: SiteServer) -> Iterator[OpenPage]:
+    """`open_page(address, width=…, scheme=…, javascript=…)`, one page at a time, each in a fresh profile.
 
-    What goes wrong on the pages fails the test at its end. Only with `search` is there something to find.
+    What goes wrong on the pages fails the test at its end.
     """
     contexts, complaints = [], []
-    searching = False
 
     def only_this_site(route: Route, request: Request) -> None:
-        if request.url.endswith("/search_index.json") and not searching:
-            route.fulfill(json=empty_index)
-        elif request.url.startswith(site_server.url):
+        if request.url.startswith(site_server.url):
             route.continue_()
         else:
             complaints.append(f"request to another place: {request.url}")
@@ -93,10 +83,7 @@ def open_page(browser: Browser, site_server: SiteServer, empty_index: dict) -> I
         height: int = 800,
         scheme: str = "light",
         javascript: bool = True,
-        search: bool = False,
     ) -> Page:
-        nonlocal searching
-        searching = search
         if contexts:
             contexts.pop().close()
         context = browser.new_context(

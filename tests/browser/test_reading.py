@@ -1,4 +1,4 @@
-"""What a reader does on a page: previews a link, copies a formula, zooms a figure, searches, goes on."""
+"""What a reader does on a page: previews a link, copies a formula, zooms a figure, goes on."""
 
 import re
 
@@ -99,25 +99,6 @@ def test_figure_opens_large_and_closes(open_page, questions):
         close()
         expect(dialog).to_have_count(0)
         expect(opener).to_be_focused()
-
-
-def test_search_finds_and_opens_a_page(open_page, site_server):
-    page = open_page(search=True)
-    # On a wide screen the field is there; on a narrow one it is behind a button.
-    page.locator(".md-search__input").fill("градиент")
-    result = page.locator(".md-search-result__link").first
-    expect(result).to_be_visible()
-    assert "градиент" in page.locator(".md-search-result__list").inner_text().lower()
-    result.click()
-    expect(page).to_have_url(re.compile(re.escape(site_server.url) + "(tickets|theory-minimum)/"))
-    expect(page.locator("main article")).to_contain_text(re.compile("градиент", re.IGNORECASE))
-
-
-def test_search_index_holds_no_formulas(built_site):
-    index = (built_site / "search/search_index.json").read_text("utf-8")
-    assert "градиент" in index.lower()
-    for noise in ("katex", "mathml", "arithmatex", "\\\\frac", "annotation"):
-        assert noise not in index
 
 
 def test_instant_navigation_keeps_formulas(open_page, questions):
