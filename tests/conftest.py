@@ -32,6 +32,14 @@ def _shared_work(item: pytest.Item) -> str:
     return figure.page if figure else item.path.stem.removeprefix("test_").replace("_", "-")
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what tests measured (`record_property("printed", …)`), which pytest-xdist would swallow."""
+    for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed"):
+        for name, text in report.user_properties:
+            if name == "printed" and report.when == "call":
+                terminalreporter.write_line(f"\n{text}")
+
+
 @pytest.fixture(autouse=True)
 def no_experiment(request: pytest.FixtureRequest) -> Iterator[None]:
     """Tests take the results of long experiments from their records, unless they are run to make those records."""

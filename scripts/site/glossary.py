@@ -94,8 +94,8 @@ def _letter(term: Term) -> str:
 
 
 def same(name: str) -> str:
-    """What two spellings of one name have in common: neither case nor ё nor hyphens tell names apart."""
-    return " ".join(re.split(r"[\s\-‑–]+", name.lower().replace("ё", "е"))).strip()
+    """What two spellings of one name have in common: neither case nor ё nor hyphens nor spaces tell names apart."""
+    return re.sub(r"[\s\-‑–_]+", "", name.lower().replace("ё", "е"))
 
 
 def load(root: Path) -> tuple[Glossary, list[Problem]]:

@@ -80,8 +80,8 @@ export class Ranking {
     const { title, text } = this.docs[id]
     const heading = strongTokens(words(title))
     const wording = this.anchors[id] ? [] : strongTokens(words(text))
-    this.vocabulary.addStrong(heading)
-    this.vocabulary.addStrong(wording)
+    if (this.anchors[id]) this.vocabulary.addStrong(heading)
+    else this.vocabulary.addCore([...heading, ...wording])
     this.headIndex.add({ id, title: heading, names: this.names[id], also: this.also[id] })
     page.names.push(...this.names[id])
     page.also.push(...this.also[id])
@@ -111,7 +111,7 @@ export class Ranking {
    */
   search(query) {
     const { text, matches, phrases, named } = understand(query, this.vocabulary)
-    if (!matches.length || coverage(matches) < LEAST_COVERED) return { found: [], matches, text }
+    if (!isAboutSomething(matches, named)) return { found: [], matches, text }
     const importance = matches.map((match) => this.rarity(match))
     const tree = { combineWith: "OR", queries: [...matches.map(({ terms }) => alternatives(terms)), alternatives(phrases)] }
     const judge = (index, boost, weight) => scores(index, boost, tree, matches, importance, weight)
@@ -212,11 +212,12 @@ function share(has, weights) {
   return sum(weights.filter((_, i) => has[i])) / sum(weights)
 }
 
-/** The share of the words, the longer ones counting more, that mean anything here. */
-function coverage(matches) {
+/** Whether enough of a query is known; with an unknown word in it, the others have to name something or stand in a title. */
+function isAboutSomething(matches, named) {
   const weights = matches.map(({ word }) => Math.min(word.length, LONGEST_WEIGHT))
   const known = matches.reduce((sum, { quality }, i) => sum + weights[i] * quality, 0)
-  return known / weights.reduce((sum, weight) => sum + weight, 0)
+  const enough = known > 0 && known >= LEAST_COVERED * weights.reduce((sum, weight) => sum + weight, 0)
+  return enough && (named.length > 0 || matches.every(({ quality }) => quality) || matches.some(({ core }) => core))
 }
 
 /** Pieces of a text of about PASSAGE words that begin with a sentence; a question begins a piece of its own. */

@@ -83,6 +83,7 @@ const SOUNDS = [
 const SOUND = new RegExp(SOUNDS.map(([latin]) => latin).join("|"), "g")
 const SOUND_OF = Object.fromEntries(SOUNDS)
 const SHORTEST_SKELETON = 3
+const LONGEST_OF_THREE = 5 // letters of a word with three consonants; the vowels of a longer one count for more
 const VOWELS = /[аеиоуыэюяaeiouy]+/g
 
 /**
@@ -93,7 +94,8 @@ export function skeleton(word) {
   const spoken = word.replace(/([^aeiouy])e$/, "$1")
   const heard = LATIN.test(spoken) ? spoken.replace(SOUND, (letters) => SOUND_OF[letters]) : spoken
   const consonants = heard.replace(/[^бвгджзклмнпрстфхцчшщ]/g, "").replace(/з/g, "с").replace(/(.)\1+/g, "$1")
-  if (consonants.length < SHORTEST_SKELETON) return ""
+  const fewest = word.length > LONGEST_OF_THREE ? SHORTEST_SKELETON + 1 : SHORTEST_SKELETON
+  if (consonants.length < fewest) return ""
   const start = /^[аеиоуыэюяaeiouy]/.test(word) ? "*" : ""
   const syllables = consonants.length === SHORTEST_SKELETON ? (spoken.match(VOWELS) ?? []).length : ""
   return start + consonants + syllables

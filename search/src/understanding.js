@@ -1,6 +1,6 @@
 // Understanding: what the words of a query stand for in the index.
 
-import MiniSearch from "minisearch"
+import SearchableMap from "minisearch/SearchableMap"
 import { glued, heard, spans } from "./phrases.js"
 import { flip, fold, isEmpty, skeleton, stem, telling, words } from "./text.js"
 
@@ -16,6 +16,7 @@ const OTHER = 0.9
 const CLEAR = 0.9
 const BEGINS_CLEARLY = 0.5
 const LONGEST_WORD = 24
+const MOST_WORDS = 12
 // Signs stand on the keys of Russian letters: one right before a letter tells of the other layout.
 const SIGN_IN_WORD = /[[\]{};':"<>,.~`](?=\p{L})/u
 const BEGUN = 0.5
@@ -23,8 +24,8 @@ const BEGUN = 0.5
 /** The query's words with the index terms they stand for, its phrases, and the names that it spells out. */
 export function understand(query, vocabulary) {
   const text = reading(query, vocabulary)
-  const all = words(text)
-  const list = telling(all)
+  const all = words(text).slice(0, 2 * MOST_WORDS)
+  const list = telling(all).slice(0, MOST_WORDS)
   const unfinished = /[\p{L}\p{N}]$/u.test(text) ? list.at(-1) : null
   const matches = list.map((word) => vocabulary.expand(word, word === unfinished))
   const phrases = spans(list)
@@ -82,7 +83,8 @@ export class Vocabulary {
     this.inflected = new Map()
     this.alike = new Map()
     this.spelt = new Map() // the first of those keys → the name as the glossary has it
-    this.strong = new Set() // tokens of names, titles and headings
+    this.core = new Set() // tokens of the pages' titles and of the examiners' wording
+    this.strong = new Set() // these and tokens of names and headings
     this.weak = new Set() // stems of the text
     this.memo = new Map()
     this.written = [] // names and titles, folded: what a query may become
@@ -97,6 +99,11 @@ export class Vocabulary {
     if (heard(list)) add(this.alike, heard(list), places)
   }
 
+  addCore(tokens) {
+    for (const token of tokens) this.core.add(token)
+    this.addStrong(tokens)
+  }
+
   addStrong(tokens) {
     for (const token of tokens) this.strong.add(token)
   }
@@ -106,20 +113,19 @@ export class Vocabulary {
   }
 
   finish() {
-    this.spelling = speller([...this.strong].filter((term) => !term.startsWith("~")))
-    this.weakSpelling = speller([...this.weak].filter((term) => !this.strong.has(term)))
-    this.nameSpelling = speller([...this.names.keys()])
+    this.strongTree = tree([...this.strong].filter((term) => !term.startsWith("~")))
+    this.weakTree = tree([...this.weak].filter((term) => !this.strong.has(term)))
+    this.nameTree = tree(this.names.keys())
   }
 
   /** The names spelt most like a query in which nothing was understood: `{name, place}`. */
   nearestNames(query, most) {
-    const name = words(query).join("")
-    const readings = [name, words(flip(query)).join("")].filter((key) => key.length > 2)
-    const found = readings.flatMap((key) => this.nameSpelling.search(key, { fuzzy: 0.34, prefix: true }))
+    const list = words(query).slice(0, MOST_WORDS)
+    const readings = [list.join(""), words(flip(query)).join(""), ...list].filter(({ length }) => length > 3 && length < LONGEST_WORD)
     const best = new Map()
-    for (const { id } of found.sort((a, b) => b.score - a.score)) {
-      const place = this.names.get(id)[0]
-      if (this.spelt.has(id) && !best.has(place)) best.set(place, { name: this.spelt.get(id), place })
+    for (const key of readings.flatMap((reading) => nearest(this.nameTree, reading, Math.min(4, reading.length / 3)))) {
+      const place = this.names.get(key)[0]
+      if (this.spelt.has(key) && !best.has(place)) best.set(place, { name: this.spelt.get(key), place })
     }
     return [...best.values()].slice(0, most)
   }
@@ -169,8 +175,7 @@ export class Vocabulary {
   misspeltName(gram) {
     const name = gram.join("")
     if (name.length < 7 || gram.length > 4) return undefined
-    const [best] = this.nameSpelling.search(name, { fuzzy: name.length < 9 ? 1 : 2 })
-    return best && this.names.get(best.id)
+    return this.names.get(nearest(this.nameTree, name, name.length < 9 ? 1 : 2)[0])
   }
 
   /** The index terms that a word of a query stands for: `{word, terms: [{term, weight}], quality}`. */
@@ -186,8 +191,8 @@ export class Vocabulary {
     let quality = this.strong.has(base) || this.strong.has(word) ? EXACT.strong : this.weak.has(base) ? EXACT.weak : 0
     if (quality) put(base, 1)
     if (this.strong.has(word) && word !== base) put(word, WORTH.surface)
-    if (this.strong.has(sound)) {
-      put(sound, quality === EXACT.strong ? WORTH.soundToo : WORTH.sound)
+    if (word.length > 3 && this.strong.has(sound)) {
+      put(sound, quality ? WORTH.soundToo : WORTH.sound)
       quality ||= GUESSED.sound
     }
     const guess = (kind, found) => {
@@ -201,7 +206,8 @@ export class Vocabulary {
     }
     if (quality < EXACT.weak) guess("split", this.splits(word))
     if (quality < EXACT.weak && !(unfinished && quality === GUESSED.unfinished)) guess("misspelt", this.misspelt(word))
-    return { word, terms: [...terms].map(([term, weight]) => ({ term, weight })), quality }
+    const core = this.core.has(base) || this.core.has(word)
+    return { word, terms: [...terms].map(([term, weight]) => ({ term, weight })), quality, core }
   }
 
   /** The known words nearest to one that is not known. */
@@ -210,15 +216,16 @@ export class Vocabulary {
     if (!edits) return []
     const swapped = [...swaps(word)].find((variant) => this.strong.has(variant) || this.strong.has(stem(variant)))
     if (swapped) return [stem(swapped), swapped]
-    const found = near(this.spelling, word, edits)
-    return found.length || stem(word).length < 6 ? found : near(this.weakSpelling, stem(word), 1)
+    const found = near(this.strongTree, word, edits)
+    return found.length || stem(word).length < 6 ? found : near(this.weakTree, stem(word), 1)
   }
 
+  /** The known words that begin like this one, the shortest first: `{term, weight}`. */
   finished(word) {
-    return this.spelling
-      .search(word, { prefix: true, fuzzy: false })
+    return [...this.strongTree.atPrefix(word).keys()]
+      .sort((a, b) => a.length - b.length)
       .slice(0, MOST_ENDINGS)
-      .map(({ id, score }, _, [best]) => ({ term: id, weight: score / best.score }))
+      .map((term) => ({ term, weight: word.length / (word.length + 0.3 * (term.length - word.length)) }))
   }
 
   /** The words that were written together, if all of them are known: their stems, or nothing. */
@@ -240,19 +247,25 @@ function add(map, key, places) {
   map.set(key, [...(map.get(key) ?? []), ...places])
 }
 
-function speller(list) {
-  const index = new MiniSearch({ fields: ["id"], tokenize: (id) => [id], processTerm: (id) => id })
-  index.addAll(list.map((id) => ({ id })))
-  return index
+function tree(keys) {
+  const map = new SearchableMap()
+  for (const key of keys) map.set(key, true)
+  return map
 }
 
-/** The words of an index that are as near to a misspelt one as the nearest of them. */
-function near(spelling, word, edits) {
-  const [best, ...others] = spelling.search(word, { fuzzy: edits })
-  return [best, ...others.filter(({ score }) => score > 0.99 * best.score)]
-    .filter((found) => found?.id.length > 3 && (word.length > 5 || found.id[0] === word[0]))
+/** The keys of a tree within some edits of a word, the nearest first. */
+function nearest(map, word, edits) {
+  return [...map.fuzzyGet(word, Math.floor(edits))].sort(([, [, a]], [, [, b]]) => a - b).map(([key]) => key)
+}
+
+/** The words of a tree that are as near to a misspelt one as the nearest of them. */
+function near(map, word, edits) {
+  const found = [...map.fuzzyGet(word, edits)].map(([key, [, distance]]) => ({ key, distance }))
+  const least = Math.min(...found.map(({ distance }) => distance))
+  return found
+    .filter(({ key, distance }) => distance === least && key.length > 3 && (word.length > 5 || key[0] === word[0]))
     .slice(0, MOST_CORRECTIONS)
-    .map(({ id }) => id)
+    .map(({ key }) => key)
 }
 
 /** The word with two neighbouring letters exchanged. */

@@ -78,12 +78,6 @@ def test_tying_leaves_markup_without_parts_alone():
     assert formulas._tied("(", "<span>x</span>", ")") == '<span class="tied">(<span>x</span>)</span>'
 
 
-def test_formulas_are_kept_out_of_search():
-    marked = formulas.exclude_from_search(INLINE.format("x"))
-    assert marked.startswith('<span class="arithmatex" data-search-exclude>')
-    assert formulas.MARKED.fullmatch(marked)
-
-
 NOTE = note(
     "---\nid: x\n---\n\n# T\n\nВ `$y+\\foo$` коде, но $x$ и $y+\\foo$.\n\n"
     '??? question "Q"\n    $$\n    \\begin{aligned}\n    a&=b\\\\\n    c&=\\bar\n    \\end{aligned}\n    $$\n'
