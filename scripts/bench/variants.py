@@ -12,7 +12,7 @@ import yaml
 from mkdocs.config import load_config
 
 ROOT = Path(__file__).resolve().parents[2]
-PROJECT = ("data", "docs", "figures", "overrides", "scripts", "vendor", "mkdocs.yml")
+PROJECT = ("data", "docs", "figures", "overrides", "scripts", "search", "vendor", "mkdocs.yml")
 BUILD, CLIENT = "in the build", "in the browser"
 CLIENT_SCRIPTS = {
     "katex.min.js": ROOT / "vendor/katex/katex.min.js",
@@ -63,7 +63,7 @@ def prepare(name: str, folder: Path, site_url: str) -> Variant:
     for part in PROJECT:
         source, target = ROOT / part, folder / part
         if source.is_dir():
-            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", "node_modules"))
         else:
             folder.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, target)

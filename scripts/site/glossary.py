@@ -201,7 +201,8 @@ def fill(page: str, base: str, glossary: Glossary, notes: dict[str, Note], progr
     for letter, terms in glossary.by_letter.items():
         # The search knows the terms already, as names of the places that explain them.
         entries = "".join(_entry(term, base, notes, programme) for term in terms)
-        parts.append(f'<h2 id="{_letter_id(letter)}" data-search-exclude>{letter}</h2><dl class="glossary">{entries}</dl>')
+        heading = f'<h2 id="{_letter_id(letter)}" data-search-exclude>{letter}</h2>'
+        parts.append(f'{heading}<dl class="glossary">{entries}</dl>')
     return page.replace(MARKER, "".join(parts))
 
 

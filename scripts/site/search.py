@@ -9,7 +9,7 @@ import json
 import re
 from pathlib import Path
 
-from scripts.site.glossary import Glossary, Place, Term, url_of
+from scripts.site.glossary import Glossary, Term, url_of
 from scripts.site.programme import Programme
 from scripts.site.readable import readable
 

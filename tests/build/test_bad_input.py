@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PARTS = ("mkdocs.yml", "clips", "data", "docs", "figures", "overrides", "scripts", "vendor")
+PARTS = ("mkdocs.yml", "clips", "data", "docs", "figures", "overrides", "scripts", "search", "vendor")
 PAGE = "docs/theory-minimum/01-backpropagation.md"
 OPENING = "## Короткий ответ {#answer}\n"
 
@@ -21,7 +21,7 @@ def project(tmp_path):
     for part in PARTS:
         source = ROOT / part
         if source.is_dir():
-            shutil.copytree(source, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(source, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__", "node_modules"))
         else:
             shutil.copy(source, tmp_path)
     (tmp_path / "site").mkdir()
@@ -141,3 +141,17 @@ def test_a_good_build_replaces_the_last_site(project):
     assert result.returncode == 0, result.stderr
     assert "the last good site" not in (project / "site/index.html").read_text(encoding="utf-8")
     assert not [path.name for path in project.iterdir() if path.name.startswith(".site")]
+
+
+def test_a_stale_search_engine_stops_the_build(project):
+    edit(project, "search/src/text.js", "const SHORTEST_SKELETON = 3", "const SHORTEST_SKELETON = 2")
+    result = build(project)
+    assert result.returncode != 0 and "search/search.min.js: the search engine is not what" in result.stderr
+    assert "make engine" in result.stderr
+
+
+def test_another_search_worker_of_the_theme_stops_the_build(project):
+    edit(project, "scripts/site/engine.py", "search.a7633da7.min.js", "search.00000000.min.js")
+    result = build(project)
+    assert result.returncode != 0 and "its search may speak another protocol" in result.stderr
+    assert "Traceback" not in result.stderr and (project / "site/index.html").read_text() == "the last good site"

@@ -53,7 +53,9 @@ def test_so_has_a_long_one(engine, alphabet):
     assert_sound(engine.answer("".join(random.Random(5).choices(alphabet, k=LONG))))
 
 
-@pytest.mark.parametrize("query", ["", " ", "\n", "<", "'", "а", "[[[[", "ъ" * 300, "__proto__", "constructor toString"])
+@pytest.mark.parametrize(
+    "query", ["", " ", "\n", "<", "'", "а", "[[[[", "ъ" * 300, "__proto__", "constructor toString"]
+)
 def test_so_have_odd_ones(engine, query):
     assert_sound(engine.answer(query))
 
