@@ -13,7 +13,7 @@ export NO_MKDOCS_2_WARNING := 1
 OPEN := $(if $(CI),,$(if $(or $(DISPLAY),$(WAYLAND_DISPLAY),$(filter Darwin,$(shell uname -s))),--open))
 
 .DEFAULT_GOAL := help
-.PHONY: help serve build test lint figures records engine bench vendor-katex addresses screenshot clean
+.PHONY: help serve build test lint figures labs records engine bench vendor-katex addresses screenshot clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ lint: $(VENV)/.dev
 figures: $(VENV)/.dev ## draw the figures, and make the sound clips, whose code has changed
 	$(PY) -m scripts.figures
 	$(PY) -m scripts.clips
+
+labs: $(VENV)/.dev ## execute the labs whose code has changed, rewrite the notebooks of those whose text has
+	$(PY) -m scripts.labs
 
 records: $(VENV)/.dev ## run again the experiments whose code has changed (`make figures` runs those that it draws)
 	OMP_NUM_THREADS=1 $(PY) -m pytest --quiet --run-experiments tests/content tests/experiments

@@ -14,6 +14,10 @@ from pathlib import Path
 
 from scripts.sources import ROOT, file_digest, sources_hash
 
+# The modules of pages, and the folders of what they make: nothing else in those places is theirs.
+MODULES = "t*_[0-9][0-9].py"
+FOLDERS = "t*-[0-9][0-9]"
+
 
 @dataclass(frozen=True)
 class Kind:
@@ -60,7 +64,7 @@ class Artifact:
 
 def declared(kind: Kind, root: Path = ROOT) -> list[Artifact]:
     """All marked functions of the page modules (`ticket_01.py`, `tm_02.py`, …), in order."""
-    modules = sorted((root / kind.modules).glob("t*_[0-9][0-9].py"))
+    modules = sorted((root / kind.modules).glob(MODULES))
     return [artifact for module in modules for artifact in _declared_in(module, kind, root)]
 
 
@@ -126,7 +130,7 @@ def orphans(kind: Kind, artifacts: list[Artifact], root: Path = ROOT) -> list[Pa
     """Files that no function makes any more."""
     kept = {file for artifact in artifacts for file in artifact.files(root).values()}
     endings = {suffix.rpartition(".")[2] for suffix in kind.suffixes.values()}
-    found = (path for ending in endings for path in (root / kind.output).glob(f"*/*.{ending}"))
+    found = (path for ending in endings for path in (root / kind.output).glob(f"{FOLDERS}/*.{ending}"))
     return sorted(path for path in found if path not in kept)
 
 
@@ -136,7 +140,7 @@ def remove_orphans(kind: Kind, artifacts: list[Artifact], root: Path = ROOT) -> 
     for path in unwanted:
         path.unlink()
     names = {(artifact.page, artifact.name) for artifact in artifacts}
-    for path in (root / kind.output).glob("*/manifest.json"):
+    for path in (root / kind.output).glob(f"{FOLDERS}/manifest.json"):
         page = path.parent.name
         manifest = _read_manifest(kind, page, root)
         wanted = {name: entry for name, entry in manifest.items() if (page, name) in names}

@@ -37,11 +37,12 @@ def _reachable(modules: Iterable[Path], root: Path) -> set[Path]:
         path = waiting.pop()
         if path != root / KEEPER and path not in seen:
             seen.add(path)
-            waiting.extend(_local_imports(path, root))
+            waiting.extend(local_imports(path, root))
     return seen
 
 
-def _local_imports(path: Path, root: Path) -> list[Path]:
+def local_imports(path: Path, root: Path) -> list[Path]:
+    """The modules of this repository that the file imports itself."""
     files = (root / (name.replace(".", "/") + ".py") for name in _imported_names(path.read_text(encoding="utf-8")))
     return [file for file in files if file.is_file()]
 

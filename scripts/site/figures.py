@@ -30,7 +30,11 @@ def parse(target: str) -> Target | None:
 
 
 def anchor(drawing: Target) -> str:
-    return f"fig-{drawing.name}"
+    return anchor_of(drawing.name)
+
+
+def anchor_of(name: str) -> str:
+    return f"fig-{name}"
 
 
 def check(notes: dict[str, Note], root: Path) -> list[Problem]:

@@ -2,27 +2,19 @@
 
 import difflib
 import html
-import posixpath
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
-from scripts.site import clips, figures
+from scripts.site import clips, figures, urls
 from scripts.site.notes import Note, Reference
 from scripts.site.problems import Problem
-from scripts.site.programme import Programme, Question, is_question_page
-from scripts.site.urls import relative_url
+from scripts.site.programme import Programme, is_question_page
+from scripts.site.urls import is_external, page_url, relative_url
 
 
 def resolve(note: Note, target: str) -> tuple[str, str]:
     """The uri inside docs/ and the anchor that a relative `target` on `note` means; both may be empty."""
-    path, _, anchor = target.partition("#")
-    uri = posixpath.normpath(posixpath.join(posixpath.dirname(note.uri), path)) if path else note.uri
-    return uri, anchor
-
-
-def is_external(target: str) -> bool:
-    return bool(urlsplit(target).scheme)
+    return urls.resolve(note.uri, target)
 
 
 def check(notes: dict[str, Note], programme: Programme, docs: Path) -> list[Problem]:
@@ -49,7 +41,9 @@ def check_islands(notes: dict[str, Note]) -> Iterator[Problem]:
 
 def _anchors(note: Note) -> set[str]:
     drawings = (figures.parse(image.target) for image in note.images)
-    return {heading.id for heading in note.headings if heading.id} | {figures.anchor(d) for d in drawings if d}
+    made_by_cells = {figures.anchor_of(name) for name in note.figure_names}
+    headings = {heading.id for heading in note.headings if heading.id}
+    return headings | {figures.anchor(drawing) for drawing in drawings if drawing} | made_by_cells
 
 
 def _check_link(
@@ -89,12 +83,17 @@ def incoming(note: Note, notes: dict[str, Note]) -> list[Note]:
     return [other for uri, other in notes.items() if is_question_page(uri) and note in outgoing(other, notes)]
 
 
+def practised(note: Note, notes: dict[str, Note]) -> list[Note]:
+    """The labs that say they illustrate the question of `note`."""
+    return [lab for lab in notes.values() if lab.is_lab and note.id in (lab.front.get("questions") or [])]
+
+
 def related_html(note: Note, notes: dict[str, Note], programme: Programme) -> str:
-    """The foot of a question page: where it leads and who leads here."""
-    base = programme.by_uri[note.uri].url
+    """The foot of a question page or a lab: where it leads, who leads here, what there is to try."""
     sections = [
-        _section("Связанные вопросы", outgoing(note, notes), base, programme),
-        _section("Где это используется", incoming(note, notes), base, programme),
+        _section("Связанные вопросы", outgoing(note, notes), note, programme),
+        _section("Где это используется", incoming(note, notes), note, programme),
+        _section("Лабораторные", practised(note, notes) if note.id else [], note, programme),
     ]
     if not any(sections):
         return ""
@@ -102,13 +101,18 @@ def related_html(note: Note, notes: dict[str, Note], programme: Programme) -> st
     return f'<nav class="related" aria-label="Связи страницы" data-search-exclude>{"".join(sections)}</nav>'
 
 
-def _section(title: str, notes: list[Note], base: str, programme: Programme) -> str:
-    if not notes:
+def _section(title: str, targets: list[Note], note: Note, programme: Programme) -> str:
+    if not targets:
         return ""
-    items = "".join(f"<li>{_link(programme.by_uri[note.uri], note, base)}</li>" for note in notes)
+    items = "".join(f"<li>{link(target, note, programme)}</li>" for target in targets)
     return f'<section><h2 class="related__title">{title}</h2><ul>{items}</ul></section>'
 
 
-def _link(question: Question, note: Note, base: str) -> str:
-    href = relative_url(base, question.url)
-    return f'<a href="{href}" data-preview>{question.label}. {html.escape(note.title)}</a>'
+def link(target: Note, note: Note, programme: Programme) -> str:
+    """«Билет 1. Обратное распространение ошибки»: a link with a preview from `note` to a question page or a lab."""
+    href = relative_url(page_url(note.uri), page_url(target.uri))
+    return f'<a href="{href}" data-preview>{label(target, programme)}. {html.escape(target.title)}</a>'
+
+
+def label(note: Note, programme: Programme) -> str:
+    return f"Лабораторная {note.front['lab']}" if note.is_lab else programme.by_uri[note.uri].label

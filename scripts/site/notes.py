@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from scripts.labs import source
 from scripts.site.problems import ContentError, Problem
 
 FENCE = re.compile(r"^[ >]*(?P<mark>`{3,}|~{3,})[^`\n]*\n.*?^[ >]*(?P=mark)[ \t]*$", re.MULTILINE | re.DOTALL)
@@ -22,6 +23,11 @@ HEADING = re.compile(
 HEADING_ID = re.compile(r"#(\S+)")
 LINK = re.compile(r"(?<!!)\[(?P<text>(?:[^\[\]]|\[[^\[\]]*\])*)\]\((?P<target>[^()\s]+)(?:\s+\"[^\"]*\")?\)")
 IMAGE = re.compile(r"!\[(?P<alt>[^\]]*)\]\((?P<target>[^()\s]+)(?:\s+\"[^\"]*\")?\)")
+
+# A lab's page is its notebook, its text the Python file beside it.
+LAB = ".ipynb"
+LAB_SOURCES = "labs/[0-9][0-9]-*.py"
+LAB_FIGURE = re.compile(r"^@figure\(.*?^def (\w+)\(", re.MULTILINE | re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -48,21 +54,27 @@ class Reference:
 
 @dataclass(frozen=True)
 class Note:
-    """A Markdown file of the site.
+    """A Markdown file of the site, or a lab, whose file is seen as Markdown (scripts/labs/source.py).
 
     `uri` is its path inside docs/ (`tickets/01-backpropagation.md`), `path` its path in the repository, `text` the
-    whole file. Offsets and lines always count from the start of the file, front matter included.
+    whole file. Offsets and lines always count from the start of the file, front matter included; `margin` is how many
+    characters the file has before each line of the text.
     """
 
     uri: str
     path: str
     text: str
     front: dict[str, Any] = field(compare=False)
+    margin: int = 0
 
     @property
     def id(self) -> str | None:
         """The programme id that the front matter claims."""
         return self.front.get("id")
+
+    @property
+    def is_lab(self) -> bool:
+        return self.uri.endswith(LAB)
 
     @property
     def title(self) -> str:
@@ -96,6 +108,11 @@ class Note:
     def images(self) -> list[Reference]:
         return list(self._references(IMAGE, "alt"))
 
+    @cached_property
+    def figure_names(self) -> list[str]:
+        """The figures that the cells of a lab draw, as their files are called."""
+        return [name.replace("_", "-") for name in LAB_FIGURE.findall(self.text)] if self.is_lab else []
+
     def _references(self, pattern: re.Pattern[str], text: str) -> Iterator[Reference]:
         for match in pattern.finditer(self.without_code):
             line, column = self.position_of(match.start())
@@ -106,7 +123,7 @@ class Note:
 
     def position_of(self, offset: int) -> tuple[int, int]:
         """Line and column of an offset, both from 1."""
-        return self.line_of(offset), offset - self.text.rfind("\n", 0, offset)
+        return self.line_of(offset), offset - self.text.rfind("\n", 0, offset) + self.margin
 
     def line_with(self, start: str) -> int:
         """The first line that begins with `start`, or 1."""
@@ -132,16 +149,25 @@ def parse_note(text: str, uri: str, docs: str = "docs") -> Note:
     return Note(uri, path, text, _front_matter(text, path))
 
 
+def parse_lab(text: str, uri: str, docs: str = "docs") -> Note:
+    """The lab whose Python file is at `uri` and has this text; raises ContentError where its front matter is broken."""
+    path = f"{docs}/{uri}"
+    markdown = source.as_markdown(text)
+    front = _front_matter(markdown, path)
+    return Note(uri.removesuffix(".py") + LAB, path, markdown, front, len(source.COMMENT))
+
+
 def read_notes(docs: Path) -> dict[str, Note]:
-    """All notes below `docs` by uri; raises ContentError naming every broken front matter."""
+    """All notes and labs below `docs` by uri; raises ContentError naming every broken front matter."""
     notes, problems = {}, []
-    for file in sorted(docs.rglob("*.md")):
-        try:
-            text = file.read_text(encoding="utf-8").replace("\r\n", "\n")
-            note = parse_note(text, file.relative_to(docs).as_posix(), docs.name)
-            notes[note.uri] = note
-        except ContentError as error:
-            problems += error.problems
+    for parse, files in ((parse_note, docs.rglob("*.md")), (parse_lab, docs.glob(LAB_SOURCES))):
+        for file in sorted(files):
+            try:
+                text = file.read_text(encoding="utf-8").replace("\r\n", "\n")
+                note = parse(text, file.relative_to(docs).as_posix(), docs.name)
+                notes[note.uri] = note
+            except ContentError as error:
+                problems += error.problems
     if problems:
         raise ContentError(problems)
     return notes
