@@ -16,13 +16,13 @@ HEADING_ID = re.compile(r'<h[23] id="([^"]+)"')
 
 
 def of_site(site: Path) -> set[str]:
-    """Addresses of a built site, below its root: each page, and each section of a question page."""
+    """Addresses of a built site, below its root: each page, and each section of a question page or a lab."""
     found = set()
     for file in site.rglob("index.html"):
         page = file.parent.relative_to(site).as_posix()
         url = "" if page == "." else page + "/"
         found.add(url or "./")
-        if is_question_page(url):
+        if is_question_page(url) or url.startswith("labs/"):
             found |= {f"{url}#{id}" for id in HEADING_ID.findall(file.read_text(encoding="utf-8"))}
     return found
 

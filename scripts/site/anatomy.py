@@ -53,7 +53,8 @@ def check(notes: dict[str, Note]) -> list[Problem]:
         problems += _check_headings(note)
         if is_question_page(note.uri):
             anatomy = ANATOMY[note.uri.partition("/")[0]]
-            problems += [*_check_sections(note, anatomy), *_check_blocks(note, anatomy), *_check_indents(note)]
+            sections = check_sections(note, anatomy.opening, anatomy.closing)
+            problems += [*sections, *_check_blocks(note, anatomy), *check_indents(note)]
     return problems
 
 
@@ -81,23 +82,23 @@ def _check_heading(note: Note, heading: Heading) -> Iterator[Problem]:
         yield note.problem(heading.line, "A5", "a heading holds neither formulas nor links: say it in words")
 
 
-def _check_sections(note: Note, anatomy: Anatomy) -> Iterator[Problem]:
+def check_sections(note: Note, opening: dict[str, str], closing: dict[str, str], rule: str = "A2") -> Iterator[Problem]:
+    """The sections that a page has to have (id → title), in their order, whatever stands between the two groups."""
     sections = {heading.id: heading for heading in note.headings if heading.level == 2}
-    for id, title in (anatomy.opening | anatomy.closing).items():
+    fixed = opening | closing
+    for id, title in fixed.items():
         if id not in sections:
-            yield note.problem(
-                note.line_with("# "), "A2", f"the section «{title}» is missing: add `## {title} {{#{id}}}`"
-            )
+            message = f"the section «{title}» is missing: add `## {title} {{#{id}}}`"
+            yield note.problem(note.line_with("# "), rule, message)
         elif sections[id].text != title:
-            yield note.problem(
-                sections[id].line, "A2", f"the section {{#{id}}} is called «{title}»: rename the heading"
-            )
-    order = [id for id in sections if id in anatomy.opening or id in anatomy.closing]
-    wanted = [id for id in (anatomy.opening | anatomy.closing) if id in sections]
+            message = f"the section {{#{id}}} is called «{title}»: rename the heading"
+            yield note.problem(sections[id].line, rule, message)
+    order = [id for id in sections if id in fixed]
+    wanted = [id for id in fixed if id in sections]
     for id, expected in zip(order, wanted, strict=True):
         if id != expected:
             message = f"the section {{#{expected}}} has to come before {{#{id}}}: move it"
-            yield note.problem(sections[id].line, "A2", message)
+            yield note.problem(sections[id].line, rule, message)
             return
 
 
@@ -110,7 +111,7 @@ def _check_blocks(note: Note, anatomy: Anatomy) -> Iterator[Problem]:
             yield note.problem(line, "A6", message)
 
 
-def _check_indents(note: Note) -> Iterator[Problem]:
+def check_indents(note: Note) -> Iterator[Problem]:
     for block in BLOCK.finditer(note.text):
         answer = note.text[block.start() :].partition("\n???")[0].partition("\n#")[0]
         if broken := OUTDENTED.search(answer):

@@ -4,8 +4,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from scripts.site import anatomy, clips, engine, figures, glossary, links, listing, notes, programme, snippets
+from scripts.site import anatomy, clips, engine, figures, glossary, labs, links, listing, notes, programme, snippets
 from scripts.site.glossary import Glossary
+from scripts.site.labs import Lab
 from scripts.site.listing import Listing
 from scripts.site.problems import ContentError
 
@@ -16,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 class Content:
     listing: Listing
     glossary: Glossary
+    labs: list[Lab]
 
 
 def read_content(root: Path) -> Content:
@@ -32,6 +34,7 @@ def read_content(root: Path) -> Content:
         *links.check_islands(found),
         *figures.check(found, root),
         *clips.check(found, root),
+        *labs.check(found, questions, root),
         *snippets.check(found, root),
         *listing.check(found, plans, questions),
         *unreadable,
@@ -40,7 +43,7 @@ def read_content(root: Path) -> Content:
     ]
     if problems:
         raise ContentError(problems)
-    return Content(Listing(questions, found, plans), terms)
+    return Content(Listing(questions, found, plans), terms, labs.read(found, root))
 
 
 if __name__ == "__main__":

@@ -165,7 +165,9 @@ def locate(note: Note, formula: Formula, position: int = 0) -> tuple[int, int]:
     """
     body = r"\s*".join(re.escape(char) for char in re.sub(r"\s", "", formula.tex))
     mark = r"\$\$" if formula.display else r"(?<!\$)\$(?!\$)"
-    found = re.search(rf"{mark}\s*({body})", note.without_code)
+    pattern = re.compile(rf"{mark}\s*({body})")
+    # The captions of a lab's figures stand in its code.
+    found = pattern.search(note.without_code) or pattern.search(note.text)
     if not found:
         return 1, 0
     skipped = len(re.sub(r"\s", "", formula.tex[:position]))

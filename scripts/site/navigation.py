@@ -1,5 +1,7 @@
 """The navigation, made from the programme, in the examiners' order."""
 
+from scripts.site import lab_pages
+from scripts.site.labs import Lab
 from scripts.site.listing import Listing
 from scripts.site.programme import THEORY_MINIMUM, TICKETS
 
@@ -7,10 +9,11 @@ TITLES = {TICKETS: "Билеты", THEORY_MINIMUM: "Теоретический �
 REFERENCE = {"Справочник": ["glossary.md", "notation.md"]}
 
 
-def tree(content: Listing) -> list:
+def tree(content: Listing, labs: list[Lab]) -> list:
     """The `nav` setting of MkDocs."""
     parts = ({title: _part(part, content)} for part, title in TITLES.items())
-    return [{"Начало": "index.md"}, *parts, REFERENCE]
+    pages = [{f"{lab.number}. {lab.note.title}": lab.note.uri} for lab in labs]
+    return [{"Начало": "index.md"}, *parts, {"Лабораторные": [lab_pages.INDEX, *pages]}, REFERENCE]
 
 
 def _part(part: str, content: Listing) -> list:

@@ -18,25 +18,29 @@ SCRIPT = INDEX.with_suffix(".js")
 FORMULA = re.compile(r"\\([(\[])(.*?)\\[)\]]", re.DOTALL)
 # They repeat the page in other words: hits there would only hide the section that explains.
 CARDS = "#cards"
+# Code, and in labs what it printed.
+LISTING = re.compile(r'<div class="(?:[\w-]+ )*highlight"')
 TAG = re.compile(r"<[^>]+>")
 
 
 def without_code(page: str) -> str:
     """Mark the listings of a page so that Material's plugin skips them: excerpts of code tell a reader nothing."""
-    return page.replace('<div class="highlight">', '<div class="highlight" data-search-exclude>')
+    return LISTING.sub(r"\g<0> data-search-exclude", page)
 
 
-def rewrite(site: Path, glossary: Glossary, programme: Programme) -> None:
+def rewrite(site: Path, glossary: Glossary, programme: Programme, labels: dict[str, str]) -> None:
     """Replace Material's index by ours, as data and, for pages opened from a disk, as a script."""
     stock = json.loads((site / INDEX).read_text(encoding="utf-8"))
-    text = json.dumps(make(stock, glossary, programme), ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(make(stock, glossary, programme, labels), ensure_ascii=False, separators=(",", ":"))
     (site / INDEX).write_text(text, encoding="utf-8")
     (site / SCRIPT).write_text(f"var __index={text}", encoding="utf-8")
 
 
-def make(stock: dict, glossary: Glossary, programme: Programme) -> dict:
-    """`docs` as Material has them, with text for HTML; `terms`: names, and numbers of documents, the best one first."""
-    labels = {question.url: question.label for question in programme.questions}
+def make(stock: dict, glossary: Glossary, programme: Programme, labels: dict[str, str]) -> dict:
+    """`docs` as Material has them, with text for HTML; `terms`: names, and numbers of documents, the best one first.
+
+    `labels` (address → «Билет 1») stand before the titles of pages.
+    """
     docs = [_document(entry, labels) for entry in stock["docs"] if not entry["location"].endswith(CARDS)]
     numbers = {doc["location"]: number for number, doc in enumerate(docs)}
     terms = [_term(term, numbers, programme) for term in glossary.terms]

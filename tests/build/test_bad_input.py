@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit import sample_lab
+
 ROOT = Path(__file__).parents[2]
 PARTS = ("mkdocs.yml", "clips", "data", "docs", "figures", "overrides", "scripts", "search", "vendor")
 PAGE = "docs/theory-minimum/01-backpropagation.md"
@@ -155,3 +157,48 @@ def test_another_search_worker_of_the_theme_stops_the_build(project):
     result = build(project)
     assert result.returncode != 0 and "its search may speak another protocol" in result.stderr
     assert "Traceback" not in result.stderr and (project / "site/index.html").read_text() == "the last good site"
+
+
+def test_a_stale_lab_stops_the_build(project):
+    sample_lab.repository(project)
+    edit(project, "docs/labs/90-sample.py", "return x**2", "return x * x")
+    result = build(project)
+    told = [line for line in result.stderr.splitlines() if "docs/labs/90-sample" in line]
+    assert told == ["docs/labs/90-sample.py:1: stale lab: the code that it runs has changed; run `make labs` [X5]"], (
+        result.stderr
+    )
+    assert result.returncode != 0 and (project / "site/index.html").read_text() == "the last good site"
+
+
+@pytest.mark.parametrize(
+    ("bad", "words"),
+    [
+        (r"шаг $\foo$", r"bad formula `\\foo`"),
+        ("[шаг](../tickets/01-backpropagation.md#nowhere)", "dead anchor"),
+        ("шаг $h и всё", "left-over formula delimiter"),
+    ],
+)
+def test_a_mistake_in_the_text_of_a_lab_is_told_with_its_line(project, bad, words):
+    text = sample_lab.TEXT.replace("Теперь нарисуем.", f"Вот {bad}.")
+    sample_lab.repository(project, text)
+    line = text[: text.index("Вот ")].count("\n") + 1
+    result = build(project)
+    assert result.returncode != 0
+    # After «# Вот » and, in a formula, after what KaTeX still understood.
+    assert re.search(rf"docs/labs/90-sample\.py:{line}:\d+: {words}", result.stderr), result.stderr
+
+
+def test_of_a_lab_only_page_notebook_and_drawings_are_published(project):
+    sample_lab.repository(project)
+    result = build(project, "--strict")
+    assert result.returncode == 0, result.stderr
+    published = {path.relative_to(project / "site").as_posix() for path in (project / "site").glob("labs/**/*.*")}
+    assert {path for path in published if "90" in path} == {
+        "labs/90-sample/index.html",
+        "labs/90-sample/90-sample.ipynb",
+    }
+    assert not [path for path in published if path.endswith((".py", "manifest.json"))]
+    assert (project / "site/figures/lab-90/parabola-and-slope.dark.svg").is_file()
+    page = (project / "site/labs/90-sample/index.html").read_text(encoding="utf-8")
+    assert "/edit/main/docs/labs/90-sample.py" in page
+    assert not re.search("MathJax|require(?:js)?[.(]", page, re.IGNORECASE)

@@ -45,10 +45,11 @@ def test_an_unknown_marker_is_named_with_its_line():
 
 
 def test_navigation_follows_the_programme():
-    assert navigation.tree(CONTENT) == [
+    assert navigation.tree(CONTENT, []) == [
         {"Начало": "index.md"},
         {"Билеты": ["tickets/index.md", {"1. Билет < 1": "tickets/01-first.md"}]},
         {"Теоретический минимум": ["theory-minimum/index.md", {"1. Ответ": "theory-minimum/01-first.md"}]},
+        {"Лабораторные": ["labs/index.md"]},
         {"Справочник": ["glossary.md", "notation.md"]},
     ]
 
