@@ -22,8 +22,8 @@ def execute(lab: Files) -> None:
         try:
             result = run(lab.make_notebook([]), Path(folder))
         except CellFailed as failure:
-            cell = lab.cells[failure.cell]
-            raise Refused(f"{lab.path}:{cell.line}: cell {failure.cell + 1} fails: {failure}") from failure
+            line = lab.cells[failure.cell].line if failure.cell >= 0 else 1
+            raise Refused(f"{lab.path}:{line}: cell {failure.cell + 1} fails: {failure}") from failure
         _refuse_costly(lab, result)
         shutil.rmtree(lab.drawings, ignore_errors=True)
         for drawing in Path(folder).glob("*.svg"):

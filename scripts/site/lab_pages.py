@@ -31,7 +31,11 @@ SECONDS_STEP = 5
 
 def markdown(lab: Lab) -> str:
     """The source of the page: the cells, each with its outputs, solutions folded."""
-    front = {"description": lab.note.front["description"], "search": {"boost": SEARCH_BOOST}}
+    front = {
+        "lab": lab.number,
+        "description": lab.note.front["description"],
+        "search": {"boost": SEARCH_BOOST},
+    }
     parts = [f"---\n{yaml.safe_dump(front, allow_unicode=True)}---"]
     solution: list[str] = []
     for cell in lab.files.cells:
