@@ -44,8 +44,9 @@ records: $(VENV)/.dev ## run again the experiments whose code has changed (`make
 engine: $(VENV)/.site ## bundle the search engine after a change in search/ (needs npm)
 	$(PY) -m scripts.engine
 
-bench: $(VENV)/.chromium ## measure this build against formulas rendered in the browser
-	$(PY) -m scripts.bench
+bench: $(VENV)/.chromium ## measure formulas and search of this site beside the usual ways (needs npm)
+	$(PY) -m scripts.bench.formulas
+	$(PY) -m scripts.bench.search
 
 vendor-katex: $(VENV)/.dev ## take another release of KaTeX (VERSION=…)
 	@test -n "$(VERSION)" || { echo "Say which release: make vendor-katex VERSION=0.19.1" >&2; exit 2; }

@@ -1,5 +1,6 @@
-"""`make bench`: formulas rendered while building, against the same notes rendered by KaTeX in the reader's browser.
+"""`make bench`: what this site's own ways bring, each measured beside the usual one in the same run.
 
-Both variants are made from one copy of the project and differ in one setting and three scripts. Builds are timed by
-`variants`, pages by `loading`; the table is printed by `__main__`.
+`formulas`: formulas rendered while building, against KaTeX in the reader's browser. `variants` times the builds,
+`loading` the pages. `search`: our search engine, against the theme's own and Pagefind. `engines` makes the three sites,
+`searching` measures them.
 """

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Page
 
-from scripts.browser.serving import PREFIX, SiteServer
+from scripts.browser.serving import COMPRESSED, PREFIX, SiteServer
 
 OBSERVER = Path(__file__).with_name("visible.js").read_text("utf-8")
 PHONE = {"viewport": {"width": 360, "height": 740}, "device_scale_factor": 2, "is_mobile": True}
@@ -36,11 +36,7 @@ def load(browser: Browser, server: SiteServer, site: Path, page_address: str, fo
     """Load the page with empty caches on a processor slowed down, over a slow network too if `slow`."""
     context = browser.new_context(**PHONE)
     page = context.new_page()
-    devtools = context.new_cdp_session(page)
-    devtools.send("Emulation.setCPUThrottlingRate", {"rate": SLOWDOWN})
-    if slow:
-        devtools.send("Network.enable")
-        devtools.send("Network.emulateNetworkConditions", NETWORK)
+    slow_down(page, network=slow)
     page.add_init_script(f"window.formulas = {formulas};\n{OBSERVER}")
     page.goto(server.url + page_address, wait_until="commit")
     page.wait_for_function("window.bench.first !== null && window.bench.all !== null", timeout=120_000)
@@ -50,15 +46,29 @@ def load(browser: Browser, server: SiteServer, site: Path, page_address: str, fo
     return Load(**bench, bytes=sizes(site, [f"{page_address}index.html", *arrived]))
 
 
+def slow_down(page: Page, network: bool = True) -> None:
+    """Give the page a processor `SLOWDOWN` times slower and, with `network`, slow 4G."""
+    devtools = page.context.new_cdp_session(page)
+    devtools.send("Emulation.setCPUThrottlingRate", {"rate": SLOWDOWN})
+    if network:
+        devtools.send("Network.enable")
+        devtools.send("Network.emulateNetworkConditions", NETWORK)
+
+
 def sizes(site: Path, files: Iterable[str]) -> dict[str, int]:
     """Bytes by kind, as a server that compresses text sends them."""
     total = dict.fromkeys(KINDS.values(), 0)
     for file in files:
         kind = KINDS.get(Path(file).suffix)
         if kind:
-            content = (site / file).read_bytes()
-            total[kind] += len(content) if kind == "fonts" else len(gzip.compress(content, 6))
+            total[kind] += compressed_size(site / file)
     return total
+
+
+def compressed_size(file: Path) -> int:
+    """Bytes as a server sends them that compresses text."""
+    content = file.read_bytes()
+    return len(gzip.compress(content, 6)) if file.suffix in COMPRESSED else len(content)
 
 
 def median(loads: list[Load]) -> Load:

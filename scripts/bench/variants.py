@@ -12,7 +12,7 @@ import yaml
 from mkdocs.config import load_config
 
 ROOT = Path(__file__).resolve().parents[2]
-PROJECT = ("data", "docs", "figures", "overrides", "scripts", "search", "vendor", "mkdocs.yml")
+PROJECT = ("clips", "data", "docs", "figures", "overrides", "scripts", "search", "vendor", "mkdocs.yml")
 BUILD, CLIENT = "in the build", "in the browser"
 CLIENT_SCRIPTS = {
     "katex.min.js": ROOT / "vendor/katex/katex.min.js",
@@ -60,13 +60,7 @@ class Variant:
 
 def prepare(name: str, folder: Path, site_url: str) -> Variant:
     """A copy of the project in `folder`, set up for the variant `name`."""
-    for part in PROJECT:
-        source, target = ROOT / part, folder / part
-        if source.is_dir():
-            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", "node_modules"))
-        else:
-            folder.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, target)
+    copy_project(folder)
     settings: dict[str, object] = {"INHERIT": "mkdocs.yml", "site_url": site_url}
     if name == CLIENT:
         for script, source in CLIENT_SCRIPTS.items():
@@ -81,3 +75,14 @@ def prepare(name: str, folder: Path, site_url: str) -> Variant:
         ]
     (folder / "bench.yml").write_text(yaml.safe_dump(settings), "utf-8")
     return Variant(name, folder)
+
+
+def copy_project(folder: Path) -> None:
+    """Copy what a build reads."""
+    for part in PROJECT:
+        source, target = ROOT / part, folder / part
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", "node_modules"))
+        else:
+            folder.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, target)

@@ -1,7 +1,7 @@
 """The glossary: every term of the notes with its names, its definition and the place that explains it.
 
-`data/glossary.yml` is the one list of names. The glossary page and the marks on terms in the notes (scripts/site/terms)
-are made from it.
+`data/glossary.yml` is the one list of names. The glossary page, the marks on terms in the notes (scripts/site/terms)
+and the names in the search index (scripts/site/search) are made from it.
 """
 
 import html

@@ -6,7 +6,8 @@
 import MiniSearch from "minisearch"
 import { strongTokens } from "./phrases.js"
 import { stem, words } from "./text.js"
-import { understand, Vocabulary } from "./understanding.js"
+import { understand } from "./understanding.js"
+import { Vocabulary } from "./vocabulary.js"
 
 // Tuned on the queries of tests/search/queries.yml that are not set aside.
 export const WEIGHTS = {
@@ -21,7 +22,7 @@ export const WEIGHTS = {
   named: 2, second: 1.12, shareNamed: 2.15, whole: 0.7,
   apart: 1.03, // words that few sections of the page have, when its sections are put in order
   parts: { sources: 0.5, "follow-ups": 0.78, plan: 0.6, answer: 0.46, mistakes: 0.19 },
-} // prettier-ignore
+}
 const LEAST_COVERED = 0.3
 const LONGEST_WEIGHT = 6
 const PASSAGE = 70 // words
@@ -113,7 +114,8 @@ export class Ranking {
     const { text, matches, phrases, named } = understand(query, this.vocabulary)
     if (!isAboutSomething(matches, named)) return { found: [], matches, text }
     const importance = matches.map((match) => this.rarity(match))
-    const tree = { combineWith: "OR", queries: [...matches.map(({ terms }) => alternatives(terms)), alternatives(phrases)] }
+    const queries = [...matches.map(({ terms }) => alternatives(terms)), alternatives(phrases)]
+    const tree = { combineWith: "OR", queries }
     const judge = (index, boost, weight) => scores(index, boost, tree, matches, importance, weight)
     const parts = this.judgeParts(judge, bonuses(named), matches)
     return { found: this.judgePages(judge, parts, matches, importance), matches, text }
@@ -137,7 +139,8 @@ export class Ranking {
       const head = heads.get(id) ?? nothing
       const said = best.get(id) ?? { ...nothing, passage: -1 }
       const score = WEIGHTS.heading * head.score + WEIGHTS.best * said.score + (bonus.get(id) ?? 0)
-      return { id, score, passage: said.passage, named: bonus.has(id), has: said.has.map((has, i) => has || head.has[i]) }
+      const has = said.has.map((there, i) => there || head.has[i])
+      return { id, score, passage: said.passage, named: bonus.has(id), has }
     })
   }
 
@@ -157,7 +160,8 @@ export class Ranking {
 
   /** Within a page the words that tell its sections apart decide: those that few of them have. */
   order(parts, matches) {
-    const rarity = matches.map((_, i) => Math.log(1 + parts.length / Math.max(1, parts.filter(({ has }) => has[i]).length)))
+    const having = matches.map((_, i) => parts.filter(({ has }) => has[i]).length)
+    const rarity = having.map((count) => Math.log(1 + parts.length / Math.max(1, count)))
     const apart = ({ id, has }) => WEIGHTS.apart * share(has, rarity) * this.partWeight(id)
     return parts.map((part) => ({ ...part, score: part.score + apart(part) })).sort((a, b) => b.score - a.score)
   }

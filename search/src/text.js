@@ -79,7 +79,7 @@ const SOUNDS = [
   ["ce", "с"], ["ci", "с"], ["cy", "с"], ["ge", "дж"], ["gi", "дж"],
   ["b", "б"], ["c", "к"], ["d", "д"], ["f", "ф"], ["g", "г"], ["h", "х"], ["j", "дж"], ["k", "к"], ["l", "л"], ["m", "м"],
   ["n", "н"], ["p", "п"], ["q", "к"], ["r", "р"], ["s", "с"], ["t", "т"], ["v", "в"], ["w", "в"], ["x", "кс"], ["z", "з"],
-] // prettier-ignore
+]
 const SOUND = new RegExp(SOUNDS.map(([latin]) => latin).join("|"), "g")
 const SOUND_OF = Object.fromEntries(SOUNDS)
 const SHORTEST_SKELETON = 3
@@ -103,7 +103,7 @@ export function skeleton(word) {
 
 const ENGLISH_KEYS = "`qwertyuiop[]asdfghjkl;'zxcvbnm,.~QWERTYUIOP{}ASDFGHJKL:\"ZXCVBNM<>"
 const RUSSIAN_KEYS = "ёйцукенгшщзхъфывапролджэячсмитьбюЁЙЦУКЕНГШЩЗХЪФЫВАПРОЛДЖЭЯЧСМИТЬБЮ"
-const FLIP = new Map([...ENGLISH_KEYS].flatMap((key, i) => [[key, RUSSIAN_KEYS[i]], [RUSSIAN_KEYS[i], key]])) // prettier-ignore
+const FLIP = new Map([...ENGLISH_KEYS].flatMap((key, i) => [[key, RUSSIAN_KEYS[i]], [RUSSIAN_KEYS[i], key]]))
 
 /** The text as the same keys give it in the other keyboard layout; flipping twice gives the text again. */
 export function flip(text) {

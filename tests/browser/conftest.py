@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from xml.etree import ElementTree
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Route, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Route, expect, sync_playwright
 
 from scripts.browser import chromium
 from scripts.browser.serving import SiteServer
@@ -106,6 +106,12 @@ def open_page(browser: Browser, site_server: SiteServer) -> Iterator[OpenPage]:
     for context in contexts:
         context.close()
     assert not complaints, "\n".join(complaints)
+
+
+def wait_for_layout(page: Page) -> None:
+    """Until everything on the page is where it stays: before that a link may slip from under the mouse."""
+    expect(page.locator("html.parts-later")).to_have_count(0)
+    page.evaluate("document.fonts.ready")
 
 
 def open_details(page: Page) -> None:

@@ -4,6 +4,8 @@ import re
 
 from playwright.sync_api import Page, expect
 
+from tests.browser.conftest import wait_for_layout
+
 # The first internal link of the page whose target section, up to the next heading, holds a formula.
 LINK_TO_FORMULA = """async () => {
   for (const link of document.querySelectorAll("article a[href*='#']:not(.term)")) {
@@ -48,6 +50,7 @@ def test_preview_of_a_link_shows_typeset_formulas(open_page, some_questions, sub
         link = page.evaluate_handle(LINK_TO_FORMULA).as_element()
         if link is None:
             continue
+        wait_for_layout(page)
         with subtests.test(address or "/"):
             link.scroll_into_view_if_needed()
             link.hover()

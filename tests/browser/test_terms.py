@@ -4,6 +4,8 @@ import re
 
 from playwright.sync_api import Page, expect
 
+from tests.browser.conftest import wait_for_layout
+
 ADDRESS = "tickets/09-transformers/"
 
 
@@ -34,6 +36,7 @@ def test_a_press_shows_the_definition_and_its_link_leads_on(open_page):
 
 def test_resting_on_a_term_shows_the_definition_and_leaving_hides_it(open_page):
     page = open_page(ADDRESS)
+    wait_for_layout(page)
     term = first_term(page)
     term.hover()
     expect_definition(page, term)

@@ -1,4 +1,4 @@
-"""Prints the comparison as one table."""
+"""Prints the comparison of formulas as one table."""
 
 import argparse
 import tempfile
