@@ -59,19 +59,3 @@ def test_missing_page(open_page, site_server):
     expect(page.locator("h1")).to_have_text("Такой страницы нет")
     page.locator("main").get_by_role("link", name="Билеты").click()
     expect(page).to_have_url(site_server.url + "tickets/")
-
-
-def test_pages_link_to_their_source(open_page, some_questions, subtests):
-    from mkdocs.config import load_config
-
-    from tests.conftest import ROOT
-
-    repository = load_config(str(ROOT / "mkdocs.yml")).repo_url.rstrip("/")
-    for address in some_questions:
-        with subtests.test(address or "/"):
-            page = open_page(address, javascript=False)
-            edit = page.locator("a[rel~=edit], a.md-content__button[href*='/edit/']").first.get_attribute("href")
-            source = edit.removeprefix(f"{repository}/edit/main/")
-            assert source == f"docs/{address.rstrip('/')}.md"
-            assert (ROOT / source).is_file()
-            assert page.locator("a.md-source").first.get_attribute("href").rstrip("/") == repository
