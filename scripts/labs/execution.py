@@ -13,11 +13,14 @@ from scripts.sources import ROOT
 
 # For one cell, on a machine that is busy with other things: the limits on a lab are `records.SECONDS` and `MEGABYTES`.
 TIMEOUT = 300
-# Seconds of the processor, which a busy machine does not stretch, and the largest memory, in bytes but on Linux KB.
+# Seconds of the processor, which a busy machine does not stretch, and the largest memory in bytes. On Linux ru_maxrss
+# is never less than that of the process from which the kernel was forked; VmHWM is the kernel's own.
 USAGE = """\
-import resource, sys
+import pathlib, resource
 usage = resource.getrusage(resource.RUSAGE_SELF)
-print(usage.ru_utime + usage.ru_stime, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024))"""
+status = pathlib.Path("/proc/self/status")
+own = int(status.read_text().split("VmHWM:")[1].split()[0]) * 1024 if status.exists() else usage.ru_maxrss
+print(usage.ru_utime + usage.ru_stime, own)"""
 
 
 class CellFailed(Exception):

@@ -9,6 +9,8 @@ from scripts.site.readable import LEFT_OUT, readable
 from scripts.site.search import INDEX, SCRIPT, make, plain, rewrite
 from tests.unit.make import PROGRAMME
 
+LABELS = {"tickets/01-first/": "Билет 1", "theory-minimum/01-first/": "Вопрос 1"}
+
 STOCK = {
     "config": {"lang": ["ru", "en"]},
     "docs": [
@@ -61,22 +63,22 @@ def test_text_that_looks_like_markup_stays_text():
 
 
 def test_pages_carry_their_labels_and_cards_are_left_out():
-    docs = make(STOCK, Glossary(()), PROGRAMME)["docs"]
+    docs = make(STOCK, Glossary(()), PROGRAMME, LABELS)["docs"]
     assert [doc["title"] for doc in docs] == ["Билет 1. Первый", "Идея xᵢ", "Вопрос 1. Вопрос", "Глоссарий"]
     assert docs[1]["text"] == "Мысль & слово."
     assert docs[3]["boost"] == 0.5
 
 
 def test_names_point_to_the_documents_that_explain_them():
-    index = make(STOCK, Glossary((TERM,)), PROGRAMME)
+    index = make(STOCK, Glossary((TERM,)), PROGRAMME, LABELS)
     assert index["terms"] == [{"names": ["идея", "idea"], "places": [1, 2]}]
 
 
 def test_the_index_is_written_as_letters_and_as_a_script(tmp_path):
     (tmp_path / INDEX).parent.mkdir()
     (tmp_path / INDEX).write_text(json.dumps(STOCK), encoding="utf-8")
-    rewrite(tmp_path, Glossary((TERM,)), PROGRAMME)
+    rewrite(tmp_path, Glossary((TERM,)), PROGRAMME, LABELS)
     text = (tmp_path / INDEX).read_text(encoding="utf-8")
     assert "Мысль" in text
-    assert json.loads(text) == make(STOCK, Glossary((TERM,)), PROGRAMME)
+    assert json.loads(text) == make(STOCK, Glossary((TERM,)), PROGRAMME, LABELS)
     assert (tmp_path / SCRIPT).read_text(encoding="utf-8") == f"var __index={text}"
