@@ -20,18 +20,6 @@ LINK_TO_FORMULA = """async () => {
   return null;
 }"""
 
-# Formulas whose comma or bracket went to the next line without them.
-TORN = """() => [...document.querySelectorAll(".tied")].filter((tied) => {
-  const formula = tied.querySelector(".katex-html");
-  const after = tied.lastChild;
-  if (!formula || after.nodeType !== Node.TEXT_NODE || !formula.checkVisibility()) return false;
-  const mark = document.createRange();
-  mark.setStart(after, 0);
-  mark.setEnd(after, 1);
-  const part = [...formula.children].pop().getBoundingClientRect();
-  return mark.getBoundingClientRect().left < part.right - 2;
-}).map((tied) => tied.querySelector("annotation").textContent)"""
-
 SELECT = """(element) => {
   getSelection().removeAllRanges();
   getSelection().selectAllChildren(element);
@@ -66,14 +54,6 @@ def visible_text(locator) -> str:
         """(element) => { const copy = element.cloneNode(true);
            copy.querySelectorAll(".katex-mathml").forEach((hidden) => hidden.remove()); return copy.textContent; }"""
     )
-
-
-def test_punctuation_stays_with_its_formula(open_page, some_questions, subtests):
-    for address in some_questions:
-        with subtests.test(address):
-            page = open_page(address, width=360)
-            assert page.locator(".tied").count() > 0
-            assert page.evaluate(TORN) == []
 
 
 def test_copied_formula_is_latex(open_page, questions, site_server):

@@ -21,6 +21,11 @@ globalThis.addEventListener = (name, listener) => name === "message" && listener
 globalThis.postMessage = (message) => answers.push(message);
 globalThis.importScripts = () => {};
 globalThis.console = {warn() {}, info() {}, log() {}};
+function firstPage(query) {
+  ask({type: 2, data: query});
+  const [first] = answers[0].data.items;
+  return first ? first[0].location.split("#")[0] : null;
+}
 function ask(message) {
   answers = [];
   const event = {data: message};
@@ -47,8 +52,11 @@ class Engine:
 
     def first_page(self, query: str) -> str | None:
         """Address of the first page that is found, without a section."""
-        items = self.answer(query)["items"]
-        return items[0][0]["location"].partition("#")[0] if items else None
+        return self.first_pages([query])[0]
+
+    def first_pages(self, queries: list[str]) -> list[str | None]:
+        """The same for many queries: nothing but addresses leaves the engine, which takes most of an answer's time."""
+        return json.loads(self.v8.eval(f"JSON.stringify({json.dumps(queries)}.map(firstPage))"))
 
     def _ask(self, message: dict) -> list[dict]:
         self.v8.eval(f"ask({json.dumps(message)})")

@@ -2,7 +2,6 @@
 
 import random
 import re
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -30,8 +29,9 @@ def names(addresses: dict[str, str]) -> Named:
     return [(name, {addresses[p.question] for p in term.places}) for term in found.terms for name in term.all_names]
 
 
-def misses(engine, queries: Iterator[tuple[str, set[str]]]) -> list[str]:
-    answers = ((query, engine.first_page(query), pages) for query, pages in queries)
+def misses(engine, queries: Named) -> list[str]:
+    found = engine.first_pages([query for query, _ in queries])
+    answers = ((query, page, pages) for (query, pages), page in zip(queries, found, strict=True))
     return [f"«{query}» leads to {page}, not to {' or '.join(sorted(pages))}" for query, page, pages in answers
             if page not in pages]  # fmt: skip
 
@@ -41,7 +41,7 @@ def test_every_name_leads_to_one_of_its_pages(engine, names):
 
 
 def test_every_name_in_the_other_layout_does(engine, names):
-    assert not misses(engine, ((name.translate(OTHER_LAYOUT), pages) for name, pages in names))
+    assert not misses(engine, [(name.translate(OTHER_LAYOUT), pages) for name, pages in names])
 
 
 def mangled(names: Named, mangle) -> Named:
