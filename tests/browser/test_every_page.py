@@ -5,13 +5,10 @@ A page of formulas takes its time to lay out, so that what a visit shows is all 
 
 from playwright.sync_api import Page
 
-from tests.browser.accessibility import CONTRAST, OPTIONS, grave_violations
+from tests.browser.accessibility import CONTRAST, FORMULAS_AS_LETTERS, OPTIONS, grave_violations
 from tests.browser.conftest import open_details
 
 PHONE = 360
-
-# Formulas are nine tenths of a page's elements, all alike; a few pages are looked at with them.
-FORMULAS_AS_LETTERS = "document.querySelectorAll('.katex').forEach((formula) => formula.replaceChildren('x'))"
 
 EVERY_IMAGE = "[...document.images].forEach((image) => (image.loading = 'eager'))"
 # Responses that the page's own requests got, other than what they asked for.
@@ -33,7 +30,7 @@ TOO_WIDE = """() => {
     .slice(0, 5);
 }"""
 
-# Formulas whose comma or bracket went to the next line without them.
+# Formulas whose comma or bracket went to the next line without them; a long one may scroll beside its comma.
 TORN = """() => [...document.querySelectorAll(".tied")].filter((tied) => {
   const formula = tied.querySelector(".katex-html");
   const after = tied.lastChild;
@@ -41,8 +38,9 @@ TORN = """() => [...document.querySelectorAll(".tied")].filter((tied) => {
   const mark = document.createRange();
   mark.setStart(after, 0);
   mark.setEnd(after, 1);
-  const part = [...formula.children].pop().getBoundingClientRect();
-  return mark.getBoundingClientRect().left < part.right - 2;
+  const right = (element) => element.getBoundingClientRect().right;
+  const end = Math.min(right([...formula.children].pop()), right(formula.closest(".arithmatex")));
+  return mark.getBoundingClientRect().left < end - 2;
 }).map((tied) => tied.querySelector("annotation").textContent)"""
 
 FIGURES = """() => [...document.querySelectorAll("figure.figure")].map((figure) => {

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
 from scripts.browser.serving import SiteServer
-from tests.browser.test_accessibility import FORMULAS_AS_LETTERS, OPTIONS, grave_violations
+from tests.browser.accessibility import FORMULAS_AS_LETTERS, OPTIONS, grave_violations
 
 PAGE = "tickets/09-transformers/"
 MARKUP = "<img src=x onerror=alert(1)>"
