@@ -86,6 +86,7 @@ def test_figure_opens_large_and_closes(open_page, questions):
 
 def test_instant_navigation_keeps_formulas(open_page, questions):
     page = open_page(questions[0])
+    wait_for_layout(page)
     page.evaluate("window.sameDocument = true")
     first = page.locator("article h1").text_content()
     page.locator("nav.related a, a.md-footer__link").first.click()
