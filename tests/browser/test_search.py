@@ -66,7 +66,9 @@ def elsewhere(page: Page):
 
 
 def search(page: Page, query: str) -> None:
-    if not field(page).is_visible():
+    if field(page).is_visible():
+        focus(page)
+    else:
         page.locator("header .md-header__button[for=__search]").click()
     field(page).fill(query)
     # Material looks at the field when a key is let go.
