@@ -1080,7 +1080,7 @@ claim(found[8][1] > 0.99 and found[8][0] < 0.8, "сдвиг на 0,5 мс вид
 #
 # ??? question "Почему на вход подают лог-мел, а не волну?"
 #     Волна зависит от фазы: сдвиг на полмиллисекунды роняет корреляцию до $0{,}2$, а лог-мел его не замечает. Шагов
-#     времени в полтораста с лишним раз меньше, частоты идут по шкале слуха, логарифм превращает громкость в сдвиг.
+#     времени в $160$ раз меньше, частоты идут по шкале слуха, логарифм превращает громкость в сдвиг.
 #
 # ??? question "Поможет ли луч без языковой модели?"
 #     Уверенной сети – почти нет: на чистых словах ответы совпали все. Неуверенной помогает: посреди обучения ошибка
@@ -1097,8 +1097,7 @@ claim(found[8][1] > 0.99 and found[8][0] < 0.8, "сдвиг на 0,5 мс вид
 # - Graves et al. [Connectionist Temporal Classification](https://www.cs.toronto.edu/~graves/icml_2006.pdf). ICML
 #   2006.
 # - Hannun et al.
-#   [First-Pass Large Vocabulary Continuous Speech Recognition using Bi-Directional Recurrent
-#   DNNs](https://arxiv.org/abs/1408.2873),
+#   [First-Pass Large Vocabulary Continuous Speech Recognition using Bi-Directional Recurrent DNNs](https://arxiv.org/abs/1408.2873),
 #   2014 – поиск по префиксам с языковой моделью.
 # - Park et al. [SpecAugment](https://arxiv.org/abs/1904.08779). Interspeech 2019.
 # - Davis, Mermelstein. Comparison of Parametric Representations for Monosyllabic Word Recognition. IEEE TASSP 28(4),
